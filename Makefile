@@ -1,0 +1,43 @@
+# Needs Python 3.11 or later and make; everything else is installed into .venv.
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+READY := $(VENV)/.ready
+# Compiled once at install, or every Airflow process pays two seconds more at its start.
+export PYTHONDONTWRITEBYTECODE :=
+
+.PHONY: help setup demo test lint lock drills bench clean
+help:            ## list what can be made
+	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
+
+setup: $(READY)  ## install the project and its tools into .venv
+$(READY): requirements.txt pyproject.toml
+	$(PYTHON) -c 'import sys; sys.exit("Python 3.11 or later is needed; this is " + sys.version.split()[0] if sys.version_info < (3, 11) else 0)'
+	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check 'uv>=0.9,<1'
+	$(BIN)/uv pip install --quiet --compile-bytecode --python $(BIN)/python -r requirements.txt
+	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python -e .
+	touch $(READY)
+
+demo: $(READY)   ## PostgreSQL, sandbox and Airflow with a bulk sync of 2,000 sample prospects; ONCE=1 ends by itself
+	$(BIN)/python -m sandbox.demo $(if $(ONCE),--once)
+
+test: $(READY)   ## every test, on a real PostgreSQL and the sandbox over HTTPS
+	$(BIN)/python -m pytest
+
+lint: $(READY)   ## ruff and mypy
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+lock: $(READY)   ## resolve requirements.txt anew from pyproject.toml
+	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-header --no-emit-index-url --no-annotate --quiet -o requirements.txt
+
+drills: $(READY) ## the reliability drills; ONLY=F02 for one
+	$(BIN)/python -m tests.drills $(ONLY)
+
+bench: $(READY)  ## the benchmarks, with ratios
+	$(BIN)/python -m tests.bench
+
+clean:           ## remove what make has made
+	rm -rf $(VENV) .demo .bench

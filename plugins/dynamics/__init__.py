@@ -1,0 +1,1 @@
+"""Prospects into Dynamics 365."""

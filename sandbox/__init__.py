@@ -1,0 +1,1 @@
+"""A stand-in for Dynamics 365, Entra ID and Captello."""
