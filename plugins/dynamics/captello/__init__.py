@@ -1,0 +1,1 @@
+"""The source side: Captello's API and prospect files."""

@@ -1,0 +1,1 @@
+"""Pure decisions: no clock, network, database or Airflow."""

@@ -1,0 +1,1 @@
+"""Airflow connection id to ready client."""

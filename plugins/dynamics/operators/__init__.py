@@ -1,0 +1,1 @@
+"""Airflow tasks: hook, store and engine wired together."""
