@@ -1,8 +1,8 @@
 """What the engine needs from the outside, as Protocols, and the values that pass between.
 
 Five ports: `Source` (prospects in), `Crm` (records), `Ledger` (our database), `Budget` (the CRM's request limits) and
-`Clock`. The engine knows nothing else. A prospect's mapped values are a dict of Dataverse column -> JSON value; `None` means "set to
-null", an absent column means "leave alone".
+`Clock`. The engine knows nothing else. A prospect's mapped values are a dict of Dataverse column -> JSON value; `None`
+means "set to null", an absent column means "leave alone".
 """
 
 from __future__ import annotations
@@ -18,6 +18,7 @@ from uuid import UUID
 import pandas as pd
 
 from dynamics.core.metadata import TableMetadata
+from dynamics.errors import DynamicsError
 
 JsonObject = dict[str, Any]
 
@@ -38,12 +39,21 @@ class Selection:
 
 @dataclass(frozen=True)
 class SourcedProspect:
-    """One prospect as its source delivered it. `payload` is the source's own JSON object (Capture Source API schema)."""
+    """One prospect as its source delivered it; `payload` follows the Capture Source API's prospect schema."""
 
     prospect_id: str
     revision: int
     updated_at: datetime
     payload: JsonObject
+
+
+@dataclass(frozen=True)
+class DiscoveredProspect:
+    """A prospect with its hashed match keys, by which the queue keeps the prospects of one person together."""
+
+    prospect: SourcedProspect
+    email_key: str | None
+    name_key: str | None
 
 
 class Source(Protocol):
@@ -117,7 +127,7 @@ class WriteReport:
     """All results of one bulk write, and the fault that stopped it early, if any (then the rest is NOT_SENT)."""
 
     results: Mapping[UUID, WriteResult]
-    stopped_by: Exception | None = None  # an AccountError or TransientError
+    stopped_by: DynamicsError | None = None  # an AccountError or TransientError
 
 
 class Crm(Protocol):
@@ -209,6 +219,7 @@ class OpenAttempt:
     matched_by: str | None
     duplicates_found: int
     revision: int
+    generation: int
     request_id: str | None
     lease_until: datetime | None  # of its work item; None: no lease is held
 
@@ -273,6 +284,7 @@ class Intent:
     matched_by: str | None
     duplicates_found: int
     revision: int
+    generation: int = 0
 
 
 @dataclass(frozen=True)
@@ -349,11 +361,15 @@ class Ledger(Protocol):
 
     def abandon_stale_runs(self, account: str, organization_id: UUID, older_than_s: float, except_run: UUID) -> int:
         """Close runs of this account that no worker has touched for so long: open items without an open attempt become
-        `deferred` with reason `run_abandoned`; a run with nothing open left is set to `failed`. Returns items closed."""
+        `deferred` with reason `run_abandoned`; a run with nothing open left becomes `failed`. Returns items closed."""
 
     # -- discovery
-    def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[SourcedProspect]) -> int:
+    def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         """Keep each prospect's newest revision and add its work item to the run. Returns items added."""
+
+    def group_persons(self, run_id: UUID, by_name: bool) -> None:
+        """Give the run's items of one person one group: equal e-mail keys and, if `by_name`, equal name keys, and so on
+        from one to the next. Called after discovery and before the first claim; a claim takes whole groups."""
 
     # -- work
     def claim(self, run_id: UUID, worker: str, size: int, lease_s: float) -> Claim:
@@ -393,7 +409,8 @@ class Ledger(Protocol):
         Marks the person of a created record settled. Returns how many were settled; the others belong to others now."""
 
     def settle_attempt(self, attempt: OpenAttempt, settlement: Settlement) -> bool:
-        """Settle the item of an attempt made by another, stopped run. False when it was settled already."""
+        """Settle the item of an attempt made by another, stopped run, and close the attempt: "landed" when the
+        settlement is `recovered`, else "not_landed". False when the item was settled already; it is closed all the same."""
 
 
 # ---------------------------------------------------------------- limits and time

@@ -1,0 +1,99 @@
+"""A chunk of prospects on its way from claim to settlement, and the values the steps hand to each other.
+
+Decides nothing: `planning` decides, `writing` does, `recovery` clears up what an earlier, stopped worker left open.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+from uuid import UUID
+
+import pandas as pd
+
+from dynamics.core.prospect import prospect_frame
+from dynamics.sync.ports import AttemptResult, Claim, JsonObject, Link, OpenAttempt, Outcome, Settlement
+
+
+@dataclass(frozen=True)
+class Content:
+    """What one prospect has to say about a record of one table: its own mapped values, and their hashes."""
+
+    values: JsonObject
+    column_hashes: Mapping[str, str]
+    content_hash: str
+    warnings: tuple[str, ...] = ()
+
+
+@dataclass
+class Target:
+    """One record that one or more prospects of the chunk go to. `members` are prospect keys, oldest first."""
+
+    operation: str  # "create" | "update"
+    table: str
+    record_id: UUID
+    members: list[int]
+    record: JsonObject | None = None  # as read; None for a create
+    matched_by: str | None = None
+    duplicates_found: int = 0
+    generation: int = 0
+    values: JsonObject = field(default_factory=dict)  # to be sent
+    defaults: JsonObject = field(default_factory=dict)  # of the mapping, for a create
+    contents: dict[int, Content] = field(default_factory=dict)  # member -> its content
+
+    @property
+    def leader(self) -> int:
+        return self.members[0]
+
+
+@dataclass(frozen=True)
+class Release:
+    """A prospect to be given back, to be taken up again after so many seconds."""
+
+    prospect_key: int
+    after_s: float
+    reason: str
+
+
+class Chunk:
+    """A claim with its frame (indexed by prospect key) and what has been decided so far.
+
+    `open` holds the prospects that have neither a settlement nor a release yet, in the order of the claim.
+    """
+
+    def __init__(self, claim: Claim) -> None:
+        self.claim = claim
+        self.frame: pd.DataFrame = prospect_frame(claim.items.set_index("prospect_key", drop=False))
+        self.open: dict[int, None] = dict.fromkeys(int(key) for key in self.frame.index)
+        self.settlements: list[Settlement] = []
+        self.results: list[AttemptResult] = []
+        self.releases: list[Release] = []
+        self.suspects: dict[int, list[OpenAttempt]] = {}  # updates that may have landed: see recovery
+        self.links: dict[int, Link] = {}
+        self._fences = {int(k): int(f) for k, f in zip(self.frame.index, self.frame["fence"], strict=True)}
+        self._revisions = {int(k): int(r) for k, r in zip(self.frame.index, self.frame["revision"], strict=True)}
+        self._attempts = {int(k): int(a) for k, a in zip(self.frame.index, self.frame["attempts"], strict=True)}
+
+    def fence(self, key: int) -> int:
+        return self._fences[key]
+
+    def revision(self, key: int) -> int:
+        return self._revisions[key]
+
+    def attempts(self, key: int) -> int:
+        """Writes already tried for this prospect in this run."""
+        return self._attempts[key]
+
+    def settle(self, key: int, outcome: Outcome, **facts: Any) -> None:
+        """Record a prospect's terminal outcome; `facts` are the other fields of `Settlement`."""
+        if key in self.open:
+            del self.open[key]
+            self.settlements.append(Settlement(key, self.fence(key), self.revision(key), outcome, **facts))
+
+    def release(self, keys: Iterable[int], after_s: float, reason: str) -> None:
+        """Give prospects back unsettled."""
+        for key in list(keys):
+            if key in self.open:
+                del self.open[key]
+                self.releases.append(Release(key, after_s, reason))

@@ -1,0 +1,236 @@
+"""Finds the record of each person: matches unlinked prospects against the CRM, and holds the persons nobody has yet.
+
+A person to be created is held in the ledger under hashed match keys together with the record id. Whoever comes second,
+in another worker or before the CRM's index has caught up, reads that record by its id instead of creating a second one;
+and should the first one have died half-way, the second one creates the person under the very same id.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from uuid import UUID
+
+import pandas as pd
+
+from dynamics.core.identity import mint_record_id, person_key
+from dynamics.core.mapping import Mapping as MappingTable
+from dynamics.core.matching import (
+    MATCH_PATHS,
+    candidate_frame,
+    email_terms,
+    find_matches,
+    join_persons,
+    match_keys,
+    name_terms,
+)
+from dynamics.core.policy import Create, Decision, Match, MatchBy, Policy, Skip, Update, decide
+from dynamics.core.prospect import source_values
+from dynamics.sync.chunk import Chunk, Target
+from dynamics.sync.ports import (
+    CandidateQuery,
+    Crm,
+    JsonObject,
+    Ledger,
+    LinkState,
+    Outcome,
+    PersonClaim,
+    PersonHold,
+    Run,
+)
+
+PERSON_RETRY_S = 1.0
+Records = dict[tuple[str, UUID], JsonObject]
+
+
+@dataclass(frozen=True)
+class Newcomer:
+    """One person no record was found for: the prospects that are this person, oldest first, and where to create it."""
+
+    members: list[int]
+    table: str
+    matched_by: str  # how a second prospect of this person would be recognised
+    keys: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class PersonFinder:
+    """Matching and person holds of one run."""
+
+    run: Run
+    policy: Policy
+    mappings: Mapping[str, MappingTable]
+    ledger: Ledger
+    crm: Crm
+
+    def find(self, chunk: Chunk, keys: Sequence[int], now: datetime) -> list[Target]:
+        """Targets for unlinked prospects. Those the policy leaves alone are settled, those in other hands released."""
+        values = source_values(chunk.frame.loc[list(keys)], MATCH_PATHS)
+        match = match_keys(values)
+        records: Records = {}
+        hits = self._hits(match, values, records)
+        targets, newcomers = [], []
+        for members in self._persons(chunk, match, hits):
+            hit = next((hits[key] for key in members if key in hits), None)
+            decision = decide(self.policy, hit, None)
+            if isinstance(decision, Update):
+                targets.append(_update(decision, members, records[decision.table, decision.record_id]))
+            elif isinstance(decision, Create):
+                newcomers.append(self._newcomer(members, decision.table, match))
+            else:
+                settle_decision(chunk, members, decision)
+        return targets + self._hold(chunk, newcomers, now)
+
+    # ------------------------------------------------------------ matching
+
+    def _hits(self, match: pd.DataFrame, values: pd.DataFrame, records: Records) -> dict[int, Match]:
+        """E-mail over all tables first; names only for those whose e-mail found nothing. Fills `records`."""
+        if not self.policy.check.tables or match.empty:
+            return {}
+        hits = self._pass(match, self._email_queries(values), "email", records)
+        rest = [key for key in match.index if key not in hits]
+        if self.policy.match_by is MatchBy.EMAIL_OR_NAME and rest:
+            hits |= self._pass(match.loc[rest], self._name_queries(values.loc[rest]), "name", records)
+        return hits
+
+    def _pass(self, match: pd.DataFrame, queries: list[CandidateQuery], by: str, records: Records) -> dict[int, Match]:
+        found = self.crm.find(queries) if queries else []
+        records.update({(record["@table"], UUID(record["@id"])): record for record in found})
+        return find_matches(match, candidate_frame(found, self.policy.email_columns), self.policy, by)
+
+    def _persons(self, chunk: Chunk, match: pd.DataFrame, hits: Mapping[int, Match]) -> list[list[int]]:
+        """Prospects by person, oldest first. One with an e-mail match stands for itself: its record is known."""
+        alone = [key for key in match.index if not self.policy.check.tables or _by_email(hits.get(key))]
+        others = match.index.difference(alone, sort=False)
+        joined = join_persons(match.loc[others], chunk.frame.loc[others], self.policy.match_by)
+        return [[int(key)] for key in alone] + list(joined.values())
+
+    def _email_queries(self, values: pd.DataFrame) -> list[CandidateQuery]:
+        terms = email_terms(values)
+        columns = self.policy.email_columns if terms else ()
+        return [self._query(table, ((column, terms),)) for table in self.policy.check.tables for column in columns]
+
+    def _name_queries(self, values: pd.DataFrame) -> list[CandidateQuery]:
+        firsts, lasts = name_terms(values)
+        where = (("lastname", lasts), ("firstname", firsts))
+        return [self._query(table, where) for table in self.policy.check.tables if firsts]
+
+    def _query(self, table: str, where: tuple[tuple[str, tuple[str, ...]], ...]) -> CandidateQuery:
+        return CandidateQuery(table, where, self.select(table), only_active=not self.policy.include_inactive)
+
+    def select(self, table: str) -> tuple[str, ...]:
+        """What a decision needs to see: the match columns, and every mapped one to leave out what need not change."""
+        return tuple(sorted({"firstname", "lastname", *self.policy.email_columns, *self.mappings[table].targets}))
+
+    # ------------------------------------------------------------ persons nobody has yet
+
+    def _newcomer(self, members: list[int], table: str, match: pd.DataFrame) -> Newcomer:
+        emails = [key for key in match.loc[members, "email_key"] if key is not None]
+        names = [key for key in match.loc[members, "name_key"] if key is not None]
+        keys = [person_key("email", key) for key in emails] if self.policy.check.tables else []
+        if self.policy.check.tables and self.policy.match_by is MatchBy.EMAIL_OR_NAME:
+            keys += [person_key("name", key) for key in names]
+        return Newcomer(members, table, "email" if emails else "name", tuple(dict.fromkeys(keys)))
+
+    def _hold(self, chunk: Chunk, newcomers: list[Newcomer], now: datetime) -> list[Target]:
+        """A create for each person that is ours to create, an update for each that somebody created meanwhile."""
+        creates = [self._create(chunk, newcomer) for newcomer in newcomers]
+        if self.run.dry_run:
+            return creates
+        wishes = [
+            PersonClaim(create.leader, create.table, create.record_id, newcomer.keys)
+            for newcomer, create in zip(newcomers, creates, strict=True)
+            if newcomer.keys
+        ]
+        holds = {hold.prospect_key: hold for hold in self._holds(chunk, wishes)}
+        targets: list[Target] = []
+        doubtful: list[tuple[Newcomer, Target, PersonHold]] = []
+        for newcomer, create in zip(newcomers, creates, strict=True):
+            hold = holds.get(create.leader)
+            if hold is None or (hold.mine and not hold.settled):
+                create.record_id = hold.record_id if hold else create.record_id
+                targets.append(create)
+            elif not hold.settled and hold.busy_until is not None and hold.busy_until > now:
+                chunk.release(create.members, PERSON_RETRY_S, "person_busy")
+            else:
+                doubtful.append((newcomer, create, hold))
+        return targets + self._look_up(doubtful)
+
+    def _holds(self, chunk: Chunk, wishes: list[PersonClaim]) -> list[PersonHold]:
+        return self.ledger.hold_persons(self.run.organization_id, chunk.claim, wishes) if wishes else []
+
+    def _look_up(self, doubtful: list[tuple[Newcomer, Target, PersonHold]]) -> list[Target]:
+        """Persons somebody created or was about to: a read by id sees what a lagging query may not."""
+        ids_by_table: dict[str, set[UUID]] = {}
+        for _, create, hold in doubtful:
+            ids_by_table.setdefault(create.table, set()).add(hold.record_id)
+        records: Records = {
+            (table, UUID(record["@id"])): record
+            for table, ids in ids_by_table.items()
+            for record in self.crm.read(table, sorted(ids), self.select(table))
+        }
+        targets = []
+        for newcomer, create, hold in doubtful:
+            record = records.get((create.table, hold.record_id))
+            if record is not None and record_state(create.table, record) is LinkState.LIVE:
+                found = Update(create.table, hold.record_id, newcomer.matched_by, 1)
+                targets.append(_update(found, create.members, record))
+                continue
+            if record is None and not hold.settled:
+                create.record_id = hold.record_id
+            else:  # a person removed or closed that record: this capture is a new record of its own
+                wish = PersonClaim(create.leader, create.table, create.record_id, newcomer.keys)
+                self.ledger.replace_person(self.run.organization_id, wish, hold.record_id)
+            targets.append(create)
+        return targets
+
+    def _create(self, chunk: Chunk, newcomer: Newcomer) -> Target:
+        leader = newcomer.members[0]
+        link = chunk.links.get(leader)
+        generation = link.generation + 1 if link is not None else 0
+        source, prospect_id = chunk.frame.at[leader, "source"], chunk.frame.at[leader, "prospect_id"]
+        minted = mint_record_id(self.run.organization_id, newcomer.table, source, prospect_id, generation)
+        return Target("create", newcomer.table, minted, newcomer.members, generation=generation)
+
+
+def record_state(table: str, record: JsonObject | None) -> LinkState:
+    """Whether a record may still be written, by what a person did to it. `record` as read, None when it is gone."""
+    if record is None:
+        return LinkState.DELETED
+    if record.get("merged"):
+        return LinkState.MERGED
+    if record["statecode"] == 0:
+        return LinkState.LIVE
+    return LinkState.QUALIFIED if table == "lead" and record["statecode"] == 1 else LinkState.DEACTIVATED
+
+
+def settle_decision(chunk: Chunk, members: Sequence[int], decision: Decision) -> None:
+    """Settle prospects that the policy leaves alone (`Skip`) or holds for a person to decide (`Hold`)."""
+    outcome = Outcome.SKIPPED if isinstance(decision, Skip) else Outcome.DEFERRED
+    for key in members:
+        chunk.settle(
+            key,
+            outcome,
+            reason=decision.reason,
+            table=decision.table,
+            record_id=decision.record_id,
+            matched_by=decision.matched_by,
+            duplicates_found=decision.duplicates_found,
+        )
+
+
+def _by_email(match: Match | None) -> bool:
+    return match is not None and match.matched_by == "email"
+
+
+def _update(decision: Update, members: list[int], record: JsonObject) -> Target:
+    return Target(
+        "update",
+        decision.table,
+        decision.record_id,
+        members,
+        record=record,
+        matched_by=decision.matched_by,
+        duplicates_found=decision.duplicates_found,
+    )

@@ -1,0 +1,54 @@
+"""Finds every problem of a run before anything is claimed: the organisation, and the mapping against live metadata.
+
+A run that starts is a run that can be finished; a run that cannot start says everything that is wrong, at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from dynamics.core.mapping import Mapping as MappingTable
+from dynamics.core.mapping import check_mapping
+from dynamics.core.policy import CreateRule, Policy
+from dynamics.errors import ConfigurationError, Fault
+from dynamics.sync.ports import Crm, Ledger, Organization
+
+
+def tables_of(policy: Policy) -> tuple[str, ...]:
+    """The tables a policy may write to, in a stable order."""
+    created = {policy.create.value} if policy.create is not CreateRule.NONE else set()
+    return tuple(sorted({*policy.check.tables, *created, "lead", "contact"}))
+
+
+def preflight(
+    account: str, policy: Policy, mappings: Mapping[str, MappingTable], crm: Crm, ledger: Ledger
+) -> Organization:
+    """Check the account and the mapping against the live organisation.
+
+    Raises:
+        ConfigurationError: with all faults found.
+        AccountError, TransientError: the organisation could not be asked.
+    """
+    organization = crm.organization()
+    faults = _binding_faults(account, organization.organization_id, ledger)
+    for table in tables_of(policy):
+        creates = policy.create.value == table
+        faults += check_mapping(mappings[table], crm.metadata(table), creates)
+    if faults:
+        raise ConfigurationError(faults)
+    return organization
+
+
+def _binding_faults(account: str, organization_id: UUID, ledger: Ledger) -> list[Fault]:
+    bound = ledger.bind_account(account, organization_id)
+    if bound == organization_id:
+        return []
+    return [
+        Fault(
+            f"connection {account}",
+            None,
+            f"is bound to organisation {bound}, but its address now leads to organisation {organization_id}.",
+            "Correct the address, or use a new connection id for the other organisation.",
+        )
+    ]

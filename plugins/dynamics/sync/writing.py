@@ -1,0 +1,181 @@
+"""Sends what was planned and settles it: intent committed before the request, outcome after it, each linked by record id.
+
+A write whose answer is missing stays open and is given back: `recovery` reads the record before anything else happens to
+the prospect. A write is never repeated from here.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from uuid import UUID
+
+from dynamics import killpoints
+from dynamics.errors import DynamicsError
+from dynamics.sync.chunk import Chunk, Target
+from dynamics.sync.planning import settle_dead, settle_target
+from dynamics.sync.ports import (
+    AttemptResult,
+    Crm,
+    Intent,
+    JsonObject,
+    Ledger,
+    LinkState,
+    Outcome,
+    RecordWrite,
+    WriteReport,
+    WriteResult,
+    WriteState,
+)
+
+UNKNOWN_RETRY_S = 2.0
+THROTTLED_RETRY_S = 5.0
+MAX_ATTEMPTS = 3
+
+Sent = tuple[Target, int]  # a target and the id of its attempt
+
+
+def write(chunk: Chunk, targets: Sequence[Target], ledger: Ledger, crm: Crm) -> DynamicsError | None:
+    """Send all targets and settle or release their prospects. Returns the fault that stopped the writing, if any."""
+    attempts = ledger.intend(chunk.claim, [_intent(chunk, target) for target in targets]) if targets else {}
+    killpoints.reach("K3")
+    for target in targets:
+        if target.leader not in attempts:  # the lease was lost meanwhile: whoever has it now decides
+            _forget(chunk, target.members)
+    sent = [(target, attempts[target.leader]) for target in targets if target.leader in attempts]
+    stopped_by: DynamicsError | None = None
+    for operation, table in sorted({(target.operation, target.table) for target, _ in sent}):
+        group = [(t, a) for t, a in sent if (t.operation, t.table) == (operation, table)]
+        if stopped_by is None:
+            report = _send(crm, operation, table, [target for target, _ in group])
+            stopped_by = report.stopped_by
+        else:
+            report = WriteReport({}, stopped_by)
+        killpoints.reach("K5")
+        _settle_group(chunk, group, report, crm)
+    return stopped_by
+
+
+def _intent(chunk: Chunk, target: Target) -> Intent:
+    leader = target.leader
+    content = target.contents[leader]
+    return Intent(
+        prospect_key=leader,
+        fence=chunk.fence(leader),
+        operation=target.operation,
+        table=target.table,
+        record_id=target.record_id,
+        etag=target.record["@etag"] if target.record else None,
+        content_hash=content.content_hash,
+        column_hashes=content.column_hashes,
+        changed_columns=tuple(sorted(target.values)),
+        matched_by=target.matched_by,
+        duplicates_found=target.duplicates_found,
+        revision=chunk.revision(leader),
+        generation=target.generation,
+    )
+
+
+def _send(crm: Crm, operation: str, table: str, targets: Sequence[Target]) -> WriteReport:
+    writes = [RecordWrite(t.record_id, t.values, t.record["@etag"] if t.record else None) for t in targets]
+    return crm.create(table, writes) if operation == "create" else crm.update(table, writes)
+
+
+def _settle_group(chunk: Chunk, group: Sequence[Sent], report: WriteReport, crm: Crm) -> None:
+    """Turn results into settlements and releases. Ids that were taken already are looked up, all in one read."""
+    results = {
+        target.record_id: report.results.get(target.record_id) or WriteResult(target.record_id, WriteState.NOT_SENT)
+        for target, _ in group
+    }
+    taken = [target for target, _ in group if results[target.record_id].state is WriteState.EXISTS]
+    owners = _owned_by_us(crm, taken)
+    for target, attempt_id in group:
+        result = results[target.record_id]
+        if result.state is WriteState.EXISTS:
+            _settle_taken(chunk, target, attempt_id, result, owners)
+        else:
+            _settle_result(chunk, target, attempt_id, result)
+
+
+def _settle_result(chunk: Chunk, target: Target, attempt_id: int, result: WriteResult) -> None:
+    match result.state:
+        case WriteState.DONE:
+            outcome = Outcome.CREATED if target.operation == "create" else Outcome.UPDATED
+            settle_target(chunk, target, outcome, result.request_id)
+            _close(chunk, attempt_id, "landed", result)
+        case WriteState.UNKNOWN:
+            chunk.release(target.members, result.retry_after_s or UNKNOWN_RETRY_S, "outcome_unknown")
+        case WriteState.NOT_SENT:
+            chunk.release(target.members, result.retry_after_s or THROTTLED_RETRY_S, "not_sent")
+            _close(chunk, attempt_id, "not_landed", result)
+        case WriteState.STALE | WriteState.GONE:
+            _decide_again(chunk, target, result)
+            _close(chunk, attempt_id, "not_landed", result)
+        case WriteState.REFUSED:
+            _settle_refused(chunk, target, result, Outcome.REJECTED, "refused_by_crm")
+            _close(chunk, attempt_id, "refused", result)
+        case _:
+            _settle_refused(chunk, target, result, Outcome.DEFERRED, "unclassified_refusal")
+            _close(chunk, attempt_id, "refused", result)
+
+
+def _decide_again(chunk: Chunk, target: Target, result: WriteResult) -> None:
+    """The record changed or went away since it was read: decide on what it is now, a few times at most."""
+    if chunk.attempts(target.leader) + 1 < MAX_ATTEMPTS:
+        chunk.release(target.members, 0.0, "record_changed")
+    elif result.state is WriteState.GONE:
+        settle_dead(chunk, target, LinkState.DELETED)
+    else:
+        _settle_refused(chunk, target, result, Outcome.DEFERRED, "record_keeps_changing")
+
+
+def _settle_taken(
+    chunk: Chunk, target: Target, attempt_id: int, result: WriteResult, owners: Mapping[UUID, bool]
+) -> None:
+    """A record with the id of a create exists already: an earlier try of ours landed late, or somebody else made it."""
+    ours = owners.get(target.record_id)
+    if ours is None:  # deleted between the refusal and our look
+        _decide_again(chunk, target, result)
+    elif not ours:
+        _settle_refused(chunk, target, result, Outcome.REJECTED, "id_conflict")
+    elif chunk.attempts(target.leader):
+        settle_target(chunk, target, Outcome.CREATED, result.request_id, recovered=True)
+    else:  # another prospect of this person was quicker, under the same id
+        chunk.release(target.members, 0.0, "created_by_another_prospect")
+    _close(chunk, attempt_id, "not_landed", result)
+
+
+def _owned_by_us(crm: Crm, targets: Iterable[Target]) -> dict[UUID, bool]:
+    users = {str(user) for user in crm.organization().user_ids}
+    by_table: dict[str, set[UUID]] = {}
+    for target in targets:
+        by_table.setdefault(target.table, set()).add(target.record_id)
+    records: list[JsonObject] = []
+    for table, ids in by_table.items():
+        records += crm.read(table, sorted(ids), ())
+    return {UUID(record["@id"]): record.get("_createdby_value") in users for record in records}
+
+
+def _settle_refused(chunk: Chunk, target: Target, result: WriteResult, outcome: Outcome, reason: str) -> None:
+    for key in target.members:
+        chunk.settle(
+            key,
+            outcome,
+            reason=reason,
+            table=target.table,
+            record_id=target.record_id if target.operation == "update" else None,
+            matched_by=target.matched_by,
+            duplicates_found=target.duplicates_found,
+            error_code=result.code,
+            error_column=result.column,
+            error_message=result.message,
+            request_id=result.request_id,
+        )
+
+
+def _close(chunk: Chunk, attempt_id: int, what: str, result: WriteResult) -> None:
+    chunk.results.append(AttemptResult(attempt_id, what, result.code, result.request_id))
+
+
+def _forget(chunk: Chunk, keys: Iterable[int]) -> None:
+    for key in keys:
+        chunk.open.pop(key, None)
