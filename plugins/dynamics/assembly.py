@@ -1,0 +1,205 @@
+"""Puts a run together: typed configuration in, the engine with its client, ledger and mapping out.
+
+The one place where edges meet, used by the operators and by the command line alike. A run's settings are frozen when it
+is opened; a worker that finds other mapping files than the run began with refuses to go on.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+import sqlalchemy as sa
+
+from dynamics.captello.client import CaptelloClient
+from dynamics.captello.files import FileSource
+from dynamics.captello.source import CaptelloSource
+from dynamics.clock import SystemClock
+from dynamics.config import (
+    ConnectionFields,
+    MappingSet,
+    SyncAction,
+    captello_account,
+    dynamics_account,
+    load_action,
+    load_mapping_set,
+)
+from dynamics.dataverse.client import DataverseClient
+from dynamics.errors import ConfigurationError, Fault
+from dynamics.store.budget import DatabaseBudget
+from dynamics.store.ledger import PostgresLedger
+from dynamics.sync.budget import LocalBudget
+from dynamics.sync.discovery import discover
+from dynamics.sync.engine import Drained, Engine
+from dynamics.sync.ports import Organization, Outcome, Run, Selection, Source
+from dynamics.sync.preflight import preflight
+from dynamics.sync.report import Verdict, judge
+
+STALE_RUN_S = 900.0
+ConnectionOf = Callable[[str], ConnectionFields]
+
+
+@dataclass(frozen=True)
+class RunRequest:
+    """What a person or a schedule asks for. `overrides` are the params of `dynamics_bulk_sync` that change the action."""
+
+    action: str
+    trigger: str
+    overrides: Mapping[str, Any]
+    source: str = "captello"  # "captello" | "file"
+    source_connection: str = "captello_default"
+    file: str | None = None
+    selection: Selection = Selection()
+    dry_run: bool = False
+    dag_id: str | None = None
+    dag_run_id: str | None = None
+
+
+@dataclass(frozen=True)
+class SyncService:
+    """Everything a face can do with runs. `connection_of` resolves a connection id; `audit` is the audit database."""
+
+    audit: sa.Engine
+    connection_of: ConnectionOf
+    include: Path
+
+    @cached_property
+    def ledger(self) -> PostgresLedger:
+        return PostgresLedger(self.audit)
+
+    def open_run(self, request: RunRequest) -> Run:
+        """Preflight, then store the run. Every fault of action, mapping, account and file at once, nothing claimed yet.
+
+        Raises:
+            ConfigurationError: the faults. AccountError, TransientError: the organisation could not be asked.
+        """
+        action, mappings, organization = self._checked(request.action, request.overrides)
+        if request.source == "file":
+            self._file_source(request.file).check()
+        run = self.ledger.open_run(
+            Run(
+                run_id=uuid.uuid4(),
+                action=action.name,
+                account=action.account,
+                trigger=request.trigger,
+                dry_run=request.dry_run,
+                settings={"action": action.model_dump(mode="json"), "request": _frozen(request)},
+                mapping_hash=mappings.digest,
+                organization_id=organization.organization_id,
+                dag_id=request.dag_id,
+                dag_run_id=request.dag_run_id,
+            )
+        )
+        self.ledger.abandon_stale_runs(run.account, run.organization_id, STALE_RUN_S, run.run_id)
+        return run
+
+    def check(self, action: str, overrides: Mapping[str, Any]) -> Organization:
+        """Everything `open_run` checks, and nothing else. Raises alike."""
+        return self._checked(action, overrides)[2]
+
+    def _checked(self, name: str, overrides: Mapping[str, Any]) -> tuple[SyncAction, MappingSet, Organization]:
+        action = load_action(self.include, name, overrides)
+        mappings = load_mapping_set(self.include, action.mapping)
+        client = self._client(action.account, LocalBudget())
+        organization = preflight(action.account, action.policy(), mappings.tables, client, self.ledger)
+        return action, mappings, organization
+
+    def discover(self, run_id: uuid.UUID, on_stored: Callable[[int], None] = lambda _: None) -> int:
+        """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
+        run = self.ledger.run(run_id)
+        request = run.settings["request"]
+        source = self._source(request)
+        return discover(run, _action(run).policy(), source, _selection(request), self.ledger, on_stored)
+
+    def drain(
+        self, run_id: uuid.UUID, worker: str, on_settled: Callable[[Counter[Outcome]], None] = lambda _: None
+    ) -> Drained:
+        """Work on the run until nothing is left. Raises as `Engine.drain`."""
+        run = self.ledger.run(run_id)
+        action = _action(run)
+        client = self._client(action.account, self._budget(run, action.account))
+        engine = Engine(
+            run=run,
+            policy=action.policy(),
+            mappings=self._same_mappings(run, action).tables,
+            ledger=self.ledger,
+            crm=client,
+            clock=SystemClock(),
+            on_settled=on_settled,
+        )
+        return engine.drain(worker)
+
+    def conclude(self, run_id: uuid.UUID, max_rejected_percent: float | None = None) -> Verdict:
+        """Judge and close the run. Nothing is raised: the face decides how red looks."""
+        run = self.ledger.run(run_id)
+        allowed = _action(run).max_rejected_percent if max_rejected_percent is None else max_rejected_percent
+        verdict = judge(self.ledger.counts(run_id), allowed)
+        self.ledger.finish_run(run_id, verdict.state, 0)
+        return verdict
+
+    # ------------------------------------------------------------ parts
+
+    def _client(self, account: str, budget: LocalBudget | DatabaseBudget) -> DataverseClient:
+        return DataverseClient(dynamics_account(self.connection_of(account)), budget=budget, clock=SystemClock())
+
+    def _budget(self, run: Run, account: str) -> DatabaseBudget:
+        client_id = dynamics_account(self.connection_of(account)).client_id
+        return DatabaseBudget(self.audit, run.organization_id, client_id, SystemClock())
+
+    def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
+        mappings = load_mapping_set(self.include, action.mapping)
+        if mappings.digest != run.mapping_hash:
+            fault = Fault(
+                f"include/mappings/{action.mapping}",
+                None,
+                "changed after this run began.",
+                "Start a new run: prospects that are pending here are taken up by it.",
+            )
+            raise ConfigurationError([fault])
+        return mappings
+
+    def _source(self, request: Mapping[str, Any]) -> Source:
+        if request["source"] == "file":
+            return self._file_source(request["file"])
+        return CaptelloSource(CaptelloClient(captello_account(self.connection_of(request["source_connection"]))))
+
+    @staticmethod
+    def _file_source(file: str | None) -> FileSource:
+        if not file:
+            fault = Fault("params", None, "source is 'file', but no file is named.", "Set `file` to a path.")
+            raise ConfigurationError([fault])
+        return FileSource(Path(file))
+
+
+def _action(run: Run) -> SyncAction:
+    return SyncAction.model_validate(run.settings["action"])
+
+
+def _frozen(request: RunRequest) -> dict[str, Any]:
+    chosen = request.selection
+    return {
+        "source": request.source,
+        "source_connection": request.source_connection,
+        "file": request.file,
+        "captured_from": chosen.captured_from.isoformat() if chosen.captured_from else None,
+        "captured_to": chosen.captured_to.isoformat() if chosen.captured_to else None,
+        "event_ids": list(chosen.event_ids),
+        "form_ids": list(chosen.form_ids),
+        "prospect_ids": list(chosen.prospect_ids),
+    }
+
+
+def _selection(request: Mapping[str, Any]) -> Selection:
+    return Selection(
+        captured_from=datetime.fromisoformat(request["captured_from"]) if request["captured_from"] else None,
+        captured_to=datetime.fromisoformat(request["captured_to"]) if request["captured_to"] else None,
+        event_ids=tuple(request["event_ids"]),
+        form_ids=tuple(request["form_ids"]),
+        prospect_ids=tuple(request["prospect_ids"]),
+    )

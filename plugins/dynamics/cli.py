@@ -1,0 +1,255 @@
+"""`dynamics-sync`: the same engine without a scheduler.
+
+Connections come from the environment, as Airflow reads them: AIRFLOW_CONN_DYNAMICS_AUDIT, AIRFLOW_CONN_DYNAMICS_DEFAULT ...
+Exit codes: 0 balanced and nothing rejected beyond what the action allows; 1 some rejected; 2 stopped by an account,
+configuration or transient fault with work pending; 3 wrong usage.
+"""
+
+from __future__ import annotations
+
+import csv
+import json
+import logging
+import os
+import sys
+import uuid
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Annotated, Any
+
+import click
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
+from rich.table import Table
+
+from dynamics.assembly import RunRequest, SyncService
+from dynamics.config import audit_url, connection_from_environment, include_directory
+from dynamics.errors import DynamicsError
+from dynamics.store.audit import AuditLog, OutcomeRow
+from dynamics.store.database import check_schema, create_store, upgrade
+from dynamics.sync.ports import Outcome, RunCounts, Selection
+from dynamics.sync.report import Verdict
+
+OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
+AUDIT = "dynamics_audit"
+LOG_COLUMNS = ("prospect_id", "outcome", "reason", "table_name", "matched_by", "error_column", "error_code", "error_message")
+
+app = typer.Typer(no_args_is_help=True, add_completion=False, help="Captured prospects into Microsoft Dynamics 365.")
+database = typer.Typer(no_args_is_help=True, help="The audit database.")
+app.add_typer(database, name="db")
+console = Console()
+complaints = Console(stderr=True)
+
+ActionOption = Annotated[str, typer.Option("--action", help="Name of a file in include/actions, without .yaml.")]
+InstantOption = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])]
+
+
+@app.command()
+def check(action: ActionOption) -> None:
+    """Check an action, its mapping and its account against the live organisation. Claims and changes nothing."""
+    with _faults_told():
+        organization = _service().check(action, {})
+        console.print(f"[green]ok[/] action {action}: organisation {organization.organization_id}, {organization.url}")
+
+
+@app.command()
+def run(
+    action: ActionOption,
+    file: Annotated[Path | None, typer.Option(help="Prospects from a .json, .jsonl or .csv file.")] = None,
+    captured_from: InstantOption = None,
+    captured_to: InstantOption = None,
+    prospect_id: Annotated[list[str] | None, typer.Option(help="Only these prospects; may be repeated.")] = None,
+    event_id: Annotated[list[str] | None, typer.Option(help="Only these events; may be repeated.")] = None,
+    form_id: Annotated[list[str] | None, typer.Option(help="Only these forms; may be repeated.")] = None,
+    duplicate_check: Annotated[str | None, typer.Option(help="For this run instead of the action's.")] = None,
+    match_by: Annotated[str | None, typer.Option(help="For this run instead of the action's.")] = None,
+    duplicate_action: Annotated[str | None, typer.Option(help="For this run instead of the action's.")] = None,
+    create: Annotated[str | None, typer.Option(help="For this run instead of the action's.")] = None,
+    account: Annotated[str | None, typer.Option(help="Connection id, instead of the action's.")] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide everything, write nothing.")] = False,
+) -> None:
+    """Sync prospects under an action, from Captello or from a file."""
+    overrides = {
+        "duplicate_check": duplicate_check,
+        "match_by": match_by,
+        "duplicate_action": duplicate_action,
+        "create": create,
+        "account": account,
+    }
+    request = RunRequest(
+        action=action,
+        trigger="bulk",
+        overrides={name: value for name, value in overrides.items() if value is not None},
+        source="file" if file else "captello",
+        file=str(file) if file else None,
+        selection=Selection(
+            captured_from=_aware(captured_from),
+            captured_to=_aware(captured_to),
+            event_ids=tuple(event_id or ()),
+            form_ids=tuple(form_id or ()),
+            prospect_ids=tuple(prospect_id or ()),
+        ),
+        dry_run=dry_run,
+    )
+    with _faults_told():
+        service = _service()
+        opened = service.open_run(request)
+        try:
+            _work(service, opened.run_id)
+        finally:  # also when stopped: the run says what is still pending
+            verdict = service.conclude(opened.run_id)
+        _print_balance(opened.run_id, verdict, dry_run)
+        raise typer.Exit(OK if verdict.ok else REJECTED if not verdict.counts.open else STOPPED)
+
+
+@app.command()
+def log(
+    run: Annotated[str | None, typer.Option(help="Id of a run; without it, the newest runs.")] = None,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only prospects with this outcome.")] = None,
+    output: Annotated[str, typer.Option("--format", click_type=click.Choice(["table", "json", "csv"]))] = "table",
+    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 1000,
+) -> None:
+    """Read the audit log: the newest runs, or the outcomes of one."""
+    with _faults_told():
+        audit = AuditLog(_audit())
+        if run is None and outcome is None:
+            _print([row.as_dict() for row in audit.runs(limit=min(limit, 50))], output, "Runs, newest first")
+            return
+        run_id = uuid.UUID(run) if run else audit.latest_run()
+        if run_id is None:
+            console.print("no run yet")
+            return
+        rows: Sequence[OutcomeRow] = audit.outcomes(run_id, outcome=outcome.value if outcome else None, limit=limit)
+        columns = LOG_COLUMNS if output == "table" else None
+        _print([row.as_dict() for row in rows], output, f"Run {run_id}", columns)
+
+
+@database.command("upgrade")
+def db_upgrade() -> None:
+    """Create or upgrade the audit database's tables and views."""
+    with _faults_told():
+        engine = create_store(audit_url(connection_from_environment(AUDIT)))
+        console.print(f"audit database at revision {upgrade(engine)}")
+
+
+@app.command()
+def sandbox(
+    port: Annotated[int, typer.Option(help="Hub port; organisations follow on the next ones. 0: free ports.")] = 8443,
+    orgs: Annotated[int, typer.Option(min=1, max=20, help="How many organisations.")] = 1,
+    ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the sandbox serves.")] = None,
+    state_dir: Annotated[Path | None, typer.Option(help="Keeps certificates and credentials between starts.")] = None,
+    sample: Annotated[bool, typer.Option(help="Load the sample trade show.")] = False,
+) -> None:
+    """Serve a stand-in for Entra ID, Dynamics 365 and Captello on this machine."""
+    try:
+        from sandbox.server import run as serve
+    except ImportError as missing:
+        complaints.print(f"the sandbox needs its extra: pip install 'airflow-dynamics-sync[sandbox]' ({missing.name})")
+        raise typer.Exit(STOPPED) from None
+    serve(port=port, orgs=orgs, ready_file=ready_file, state_dir=state_dir, sample=sample)
+
+
+# ---------------------------------------------------------------- pieces
+
+
+def _audit() -> Any:
+    engine = create_store(audit_url(connection_from_environment(AUDIT)))
+    check_schema(engine)
+    return engine
+
+
+def _service() -> SyncService:
+    return SyncService(_audit(), connection_from_environment, include_directory())
+
+
+def _work(service: SyncService, run_id: uuid.UUID) -> None:
+    """Discover and drain with a progress bar."""
+    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    with Progress(*columns, console=complaints, transient=True) as progress:
+        found = progress.add_task("discovering", total=None)
+        service.discover(run_id, lambda count: progress.update(found, completed=count))
+        selected = service.ledger.counts(run_id).selected
+        progress.update(found, total=selected, completed=selected)
+        synced = progress.add_task("syncing", total=selected)
+
+        def advance(outcomes: Counter[Outcome]) -> None:
+            progress.advance(synced, outcomes.total())
+
+        service.drain(run_id, f"cli-{os.getpid()}", advance)
+
+
+def _print_balance(run_id: uuid.UUID, verdict: Verdict, dry_run: bool) -> None:
+    counts: RunCounts = verdict.counts
+    table = Table(title=f"Run {run_id}{' (dry run)' if dry_run else ''}")
+    table.add_column("outcome")
+    table.add_column("prospects", justify="right")
+    for outcome in Outcome:
+        table.add_row(outcome.value, str(getattr(counts, outcome.value)))
+    table.add_section()
+    table.add_row("selected", str(counts.selected))
+    if counts.open:
+        table.add_row("still open", str(counts.open))
+    console.print(table)
+    for problem in verdict.problems:
+        complaints.print(f"[red]{problem}[/]")
+
+
+def _print(rows: list[dict[str, Any]], output: str, title: str, columns: Sequence[str] | None = None) -> None:
+    if output == "json":
+        print(json.dumps(rows, default=str, indent=2))
+        return
+    names = list(columns or (rows[0] if rows else ()))
+    if output == "csv":
+        writer = csv.DictWriter(sys.stdout, fieldnames=names, extrasaction="ignore")
+        writer.writeheader()
+        writer.writerows({name: _inert(row.get(name)) for name in names} for row in rows)
+        return
+    table = Table(title=title)
+    for name in names:
+        table.add_column(name, overflow="fold")
+    for row in rows:
+        table.add_row(*("" if row.get(name) is None else str(row[name]) for name in names))
+    console.print(table if rows else f"{title}: nothing")
+
+
+def _inert(value: Any) -> Any:
+    """A CSV cell that no spreadsheet takes for a formula."""
+    text = value if isinstance(value, str) else None
+    return f"'{text}" if text and text[0] in "=+-@\t\r" else value
+
+
+def _aware(instant: datetime | None) -> datetime | None:
+    return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
+
+
+@contextmanager
+def _faults_told() -> Iterator[None]:
+    """Say what is wrong without a traceback; what we do not know passes through."""
+    logging.basicConfig(level=logging.WARNING, format="%(message)s")
+    try:
+        yield
+    except DynamicsError as error:
+        complaints.print(f"[red]{type(error).__name__}[/] {error}", markup=True, highlight=False, soft_wrap=True)
+        raise typer.Exit(STOPPED) from None
+
+
+def main() -> None:
+    """Entry point: wrong usage exits with 3, which click would give as 2."""
+    try:
+        app(standalone_mode=False)
+    except click.exceptions.Exit as stop:
+        sys.exit(stop.exit_code)
+    except click.UsageError as error:
+        error.show()
+        sys.exit(USAGE)
+    except click.exceptions.Abort:
+        complaints.print("stopped; what was not settled stays pending")
+        sys.exit(STOPPED)
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,158 @@
+"""The four tasks of a syncing DAG: preflight, discover, sync, report. They wire hooks, store and engine, and decide nothing.
+
+XCom carries the run's id, worker numbers and counts; prospects travel through the audit database only.
+"""
+
+from __future__ import annotations
+
+import uuid
+from collections import Counter
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Any
+
+from airflow.exceptions import AirflowFailException
+from airflow.sdk import BaseOperator
+
+from dynamics.assembly import RunRequest, SyncService
+from dynamics.errors import AccountError, ConfigurationError, Fault
+from dynamics.hooks.service import sync_service
+from dynamics.store.audit import AuditLog
+from dynamics.sync.ports import Outcome, Selection
+
+if TYPE_CHECKING:
+    from airflow.sdk import Context
+
+OVERRIDES = ("account", "duplicate_check", "match_by", "duplicate_action", "create", "max_rejected_percent")
+RECORDS_SHOWN = 3
+CAUSES_SHOWN = 5
+
+
+class _SyncOperator(BaseOperator):
+    """A task of a sync run. `audit_conn_id` names the connection of the audit database."""
+
+    template_fields = ("sync_run_id",)
+
+    def __init__(self, *, sync_run_id: str | None = None, audit_conn_id: str = "dynamics_audit", **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sync_run_id = sync_run_id
+        self.audit_conn_id = audit_conn_id
+
+    def _service(self) -> SyncService:
+        return sync_service(self.audit_conn_id)
+
+    def _run_id(self) -> uuid.UUID:
+        return uuid.UUID(str(self.sync_run_id))
+
+
+class PreflightRun(_SyncOperator):
+    """Check everything before anything is claimed, open the run and return its id. Lists every fault at once."""
+
+    def __init__(self, *, trigger: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.trigger = trigger
+
+    def execute(self, context: Context) -> str:
+        dag_run = context["dag_run"]
+        try:
+            request = request_from(context["params"], self.trigger, dag_run.dag_id, dag_run.run_id)
+            run = self._service().open_run(request)
+        except AccountError as error:
+            for line in str(error).splitlines():
+                self.log.error("%s", line)
+            raise AirflowFailException(f"preflight: {error}") from None
+        policy = run.settings["action"]["duplicates"]
+        self.log.info("run %s%s: action %s", run.run_id, " (dry run)" if run.dry_run else "", run.action)
+        self.log.info("account %s, organisation %s", run.account, run.organization_id)
+        self.log.info("duplicates %s, create %s", policy, run.settings["action"]["create"])
+        self.log.info("mapping %s (%.12s)", run.settings["action"]["mapping"], run.mapping_hash)
+        return str(run.run_id)
+
+
+class DiscoverProspects(_SyncOperator):
+    """Bring the selected prospects into the run. Returns one number per worker, to map the sync task over."""
+
+    def execute(self, context: Context) -> list[int]:
+        service = self._service()
+        service.discover(self._run_id())
+        selected = service.ledger.counts(self._run_id()).selected
+        self.log.info("%d prospects selected", selected)
+        return list(range(int(context["params"].get("workers") or 1)))
+
+
+class SyncProspects(_SyncOperator):
+    """One worker: claims prospects of the run until none is left. Any number of them work side by side."""
+
+    def __init__(self, *, worker: int = 0, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.worker = worker
+
+    def execute(self, context: Context) -> dict[str, int]:
+        ti = context["ti"]
+        name = f"{ti.task_id}[{self.worker}] try {ti.try_number}"
+        drained = self._service().drain(self._run_id(), name)
+        return {str(outcome): count for outcome, count in sorted(drained.outcomes.items())}
+
+
+class ReportRun(_SyncOperator):
+    """Close the run: the balance, the causes and some records. Red when it does not balance or too many were rejected."""
+
+    def execute(self, context: Context) -> dict[str, int]:
+        service = self._service()
+        verdict = service.conclude(self._run_id())
+        audit = AuditLog(service.audit)
+        self.log.info("%s", verdict.balance())
+        for cause in audit.causes(self._run_id())[:CAUSES_SHOWN]:
+            self.log.info("%s", cause)
+        for outcome in (Outcome.CREATED, Outcome.UPDATED):
+            for row in audit.outcomes(self._run_id(), outcome=outcome.value, limit=RECORDS_SHOWN):
+                self.log.info("%s %s", outcome, row.record_url)
+        self.log.info("all outcomes: dynamics-sync log --run %s", self._run_id())
+        if not verdict.ok:
+            raise AirflowFailException("; ".join(verdict.problems))
+        counts = verdict.counts
+        return dict(
+            Counter(
+                selected=counts.selected,
+                created=counts.created,
+                updated=counts.updated,
+                unchanged=counts.unchanged,
+                skipped=counts.skipped,
+                rejected=counts.rejected,
+                deferred=counts.deferred,
+            )
+        )
+
+
+def request_from(params: Mapping[str, Any], trigger: str, dag_id: str, dag_run_id: str) -> RunRequest:
+    """A DAG run's params as a run request. Raises ConfigurationError when a param cannot be read."""
+    return RunRequest(
+        action=params["action"],
+        trigger=trigger,
+        overrides={name: params[name] for name in OVERRIDES if params.get(name) is not None},
+        source=params.get("source") or "captello",
+        source_connection=params.get("source_connection") or "captello_default",
+        file=params.get("file"),
+        selection=Selection(
+            captured_from=_instant(params, "captured_from"),
+            captured_to=_instant(params, "captured_to"),
+            event_ids=tuple(params.get("event_ids") or ()),
+            form_ids=tuple(params.get("form_ids") or ()),
+            prospect_ids=tuple(params.get("prospect_ids") or ()),
+        ),
+        dry_run=bool(params.get("dry_run")),
+        dag_id=dag_id,
+        dag_run_id=dag_run_id,
+    )
+
+
+def _instant(params: Mapping[str, Any], name: str) -> datetime | None:
+    text = params.get(name)
+    if not text:
+        return None
+    try:
+        instant = datetime.fromisoformat(text)
+    except ValueError:
+        fault = Fault("params", None, f"{name} is not a date and time.", "Write it like 2026-03-14T09:00:00+00:00.")
+        raise ConfigurationError([fault]) from None
+    return instant if instant.tzinfo else instant.replace(tzinfo=UTC)
