@@ -1,0 +1,122 @@
+"""Runs a sandbox in a process of its own, for tests, drills, benchmarks and the demo."""
+
+from __future__ import annotations
+
+import os
+import select
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import orjson
+import requests
+
+
+class SandboxFailedError(RuntimeError):
+    """The sandbox did not come up; its own words are in the log named."""
+
+
+class SandboxProcess:
+    """A running sandbox.
+
+    Args:
+        ready: what its ready file holds (secrets included).
+        ca_bundle: path of the certificate to trust, as `ready["ca_bundle"]`.
+    """
+
+    def __init__(self, process: subprocess.Popen[bytes], ready: dict[str, Any]) -> None:
+        self.ready = ready
+        self.ca_bundle: str = ready["ca_bundle"]
+        self._process = process
+        self._session = requests.Session()
+        self._session.trust_env = False  # a proxy or a bundle of the environment is not meant for this
+        self._session.verify = self.ca_bundle
+        self._session.headers["X-Control-Key"] = ready["control_key"]
+
+    @property
+    def pid(self) -> int:
+        """Its process id."""
+        return self._process.pid
+
+    def control(self, method: str, path: str, json: object = None) -> Any:
+        """Call the control API on the hub.
+
+        Args:
+            path: below `/_sandbox/`, query included: "journal?table=lead".
+        Returns:
+            The decoded answer.
+        Raises:
+            requests.HTTPError: refused; the answer's text says why.
+        """
+        body = None if json is None else orjson.dumps(json)
+        url = f"{self.ready['control_url']}/_sandbox/{path}"
+        response = self._session.request(method, url, data=body, timeout=120)
+        if not response.ok:
+            raise requests.HTTPError(f"{response.status_code} {response.text}", response=response)
+        return orjson.loads(response.content)
+
+    def stop(self) -> None:
+        """End it, and wait until it has ended."""
+        self._session.close()
+        self._process.terminate()
+        try:
+            self._process.wait(timeout=10)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+        if self._process.stdout is not None:
+            self._process.stdout.close()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self.stop()
+
+
+def start(
+    *,
+    port: int = 0,
+    orgs: int = 2,
+    state_dir: Path | None = None,
+    sample: bool = False,
+    timeout_s: float = 60.0,
+) -> SandboxProcess:
+    """Start a sandbox and wait until it listens.
+
+    Args:
+        state_dir: where it keeps credentials, its ready file and its log; a new temporary folder if not given.
+    Raises:
+        SandboxFailedError: it ended, or did not listen in time.
+    """
+    folder = state_dir or Path(tempfile.mkdtemp(prefix="sandbox-"))
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ready_file, log = folder / "ready.json", folder / "server.log"
+    command = [sys.executable, "-m", "sandbox.server", "--port", str(port), "--orgs", str(orgs)]
+    command += [
+        "--ready-file",
+        str(ready_file),
+        "--state-dir",
+        str(folder),
+        *(["--sample"] if sample else []),
+    ]
+    with log.open("wb") as errors:
+        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
+            command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, "PYTHONUNBUFFERED": "1"}
+        )
+    if process.stdout is None or not _says_ready(process.stdout.fileno(), timeout_s):
+        process.kill()
+        process.wait()
+        raise SandboxFailedError(f"the sandbox did not start; see {log}")
+    return SandboxProcess(process, orjson.loads(ready_file.read_bytes()))
+
+
+def _says_ready(descriptor: int, timeout_s: float) -> bool:
+    """Wait for the line the server prints once it listens; False when it ends or the time is over first."""
+    readable, _, _ = select.select([descriptor], [], [], timeout_s)
+    return bool(readable) and bool(os.read(descriptor, 4096))

@@ -1,0 +1,52 @@
+"""The sandbox as a process: TLS, Entra ID, the Web API's transport, limits, faults, journal, control API.
+
+What an organisation answers is `sandbox.dataverse`'s, what the capture system answers `sandbox.capture`'s.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import signal
+import tempfile
+from pathlib import Path
+
+from sandbox.server.server import SandboxServer
+
+__all__ = ["SandboxServer", "run", "serve"]
+
+
+def run(
+    port: int = 8443,
+    orgs: int = 2,
+    ready_file: Path | None = None,
+    state_dir: Path | None = None,
+    sample: bool = False,
+) -> None:
+    """Run a sandbox until SIGTERM or SIGINT.
+
+    Args:
+        port: of the hub; organisations follow on the next ones. 0 takes any free ones.
+        ready_file: written, readable by its owner only, once all ports listen; removed at the end.
+        state_dir: keeps certificates and credentials over restarts; without it they live as long as the process.
+        sample: begin with the sample prospects and their CRM records loaded.
+    """
+    if state_dir is not None:
+        asyncio.run(serve(SandboxServer(state_dir, port=port, orgs=orgs, ready_file=ready_file, sample=sample)))
+        return
+    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
+        asyncio.run(serve(SandboxServer(Path(folder), port=port, orgs=orgs, ready_file=ready_file, sample=sample)))
+
+
+async def serve(server: SandboxServer) -> None:
+    """Start a sandbox, say where it is on standard output, and stop it on a signal."""
+    stopped = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stopped.set)
+    try:
+        await server.start()
+        places = [organization["url"] for organization in server.ready["organizations"]]
+        print("sandbox ready:", server.ready["control_url"], *places, flush=True)
+        await stopped.wait()
+    finally:
+        await server.stop()

@@ -1,0 +1,26 @@
+"""`python -m sandbox.server`: options in, a running sandbox out."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from sandbox.server import run
+
+
+def main() -> None:
+    """Read the options and run until a signal."""
+    parser = argparse.ArgumentParser(
+        prog="python -m sandbox.server", description="Run a sandbox until SIGTERM or SIGINT."
+    )
+    parser.add_argument("--port", type=int, default=8443, help="port of the hub; 0 takes any free ports")
+    parser.add_argument("--orgs", type=int, default=2, help="number of organisations, on the next ports")
+    parser.add_argument("--ready-file", type=Path, help="written once everything listens; holds credentials")
+    parser.add_argument("--state-dir", type=Path, help="keeps certificates and credentials over restarts")
+    parser.add_argument("--sample", action="store_true", help="begin with the sample data loaded")
+    options = parser.parse_args()
+    run(options.port, options.orgs, options.ready_file, options.state_dir, options.sample)
+
+
+if __name__ == "__main__":
+    main()

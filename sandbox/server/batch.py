@@ -1,0 +1,220 @@
+"""Carries out a `$batch`: in order, stopping at the first error unless told otherwise, change sets as one.
+
+The multipart form is `multipart`'s, the meaning of each request the organisation's.
+
+Source: learn.microsoft.com, "Execute batch operations using the Web API".
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
+from urllib.parse import quote
+from uuid import uuid4
+
+from sandbox.dataverse import Caller, Request, Response
+from sandbox.server import multipart
+from sandbox.server.answers import JSON_TYPE, error_body, fault_answer
+from sandbox.server.environment import Environment
+from sandbox.server.faults import Call, FaultPlan
+from sandbox.server.journal import Entry, Journal
+from sandbox.server.multipart import Answer, ChangeSet, Part
+from sandbox.server.target import Target, decode, operation_of
+
+MAX_PART_URL = 65_536
+_BODY_REFERENCE = re.compile(rb'("(?:[^"\\]*@odata\.bind|@odata\.id)"\s*:\s*")/?\$(\d+)((?:/[^"]*)?")')
+_URL_REFERENCE = re.compile(r"(?:.*/)?\$(\d+)((?:[/?].*)?)")
+
+
+class UnknownReferenceError(Exception):
+    """A `$n` that names nothing said before in its change set."""
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """The answer to the whole batch."""
+
+    status: int
+    content_type: str
+    body: bytes
+    rows: int = 0
+    committed: bool = False
+    code: str | None = None
+
+
+class BatchRun:
+    """One `$batch` being carried out."""
+
+    def __init__(
+        self, environment: Environment, caller: Caller, journal: Journal, faults: FaultPlan, whole: Entry
+    ) -> None:
+        self._environment = environment
+        self._caller = caller
+        self._journal = journal
+        self._faults = faults
+        self._whole = whole
+        self._rows = 0
+        self._committed = False
+
+    def run(self, headers: Mapping[str, str], body: bytes) -> Outcome:
+        """Carry out a batch and write its answer."""
+        try:
+            items = multipart.parse(headers.get("content-type", ""), body)
+        except multipart.MalformedBatchError as error:
+            return Outcome(400, JSON_TYPE, error_body("0x80060888", str(error)), code="0x80060888")
+        go_on = "odata.continue-on-error" in headers.get("prefer", "").lower()
+        answers: list[Answer | list[Answer]] = []
+        status = 200
+        for item in items:
+            done = self._change_set(item) if isinstance(item, ChangeSet) else self._single(item)
+            answers.append(done)
+            if isinstance(done, Answer) and done.status >= 400 and not go_on:
+                status = done.status
+                break
+        boundary = f"batchresponse_{uuid4()}"
+        inner = [f"changesetresponse_{uuid4()}" for done in answers if not isinstance(done, Answer)]
+        return Outcome(
+            status,
+            f"multipart/mixed; boundary={boundary}",
+            multipart.render(answers, boundary, inner),
+            self._rows,
+            self._committed,
+        )
+
+    def _single(self, part: Part) -> Answer:
+        response, entry = self._carry_out(part, {})
+        self._settle([(response, entry)])
+        return _as_answer(response, None)
+
+    def _change_set(self, change_set: ChangeSet) -> Answer | list[Answer]:
+        references: dict[str, str] = {}
+        done: list[tuple[Response, Entry]] = []
+        answers: list[Answer] = []
+        with self._environment.organization.transaction() as transaction:
+            for part in change_set.parts:
+                response, entry = self._carry_out(part, references)
+                if response.status >= 400:
+                    transaction.rollback()
+                    rolled_back = [(replace(before, committed=False), its) for before, its in done]
+                    self._settle([*rolled_back, (response, entry)])
+                    return _as_answer(response, part.content_id)
+                done.append((response, entry))
+                answers.append(_as_answer(response, part.content_id))
+                if part.content_id is not None:
+                    references[part.content_id] = _reference(response)
+        self._settle(done)
+        return answers
+
+    def _carry_out(self, part: Part, references: Mapping[str, str]) -> tuple[Response, Entry]:
+        """Send one part to the organisation. Nothing is journalled yet: a change set may still be undone."""
+        entry = self._journal.open(self._environment.clock(), part.method, part.target, parent=self._whole.seq)
+        entry.caller, entry.organization = self._whole.caller, self._whole.organization
+        entry.server = self._whole.server
+        try:
+            target = decode(_resolved_url(part.target, references))
+            body = _resolved_body(part.body, references)
+        except UnknownReferenceError as error:
+            return _refused(400, "0x80060888", str(error)), entry
+        entry.path = target.text
+        path = self._path_of(part, target)
+        if isinstance(path, Response):
+            return path, entry
+        entry.operation = operation_of(part.method, path, "if-match" in part.headers)
+        entry.table = self._environment.organization.table_of(path)
+        refusal = self._fault_for(part, target, entry)
+        if refusal is not None:
+            return refusal, entry
+        request = Request(part.method, path, target.query, part.headers, body, self._caller)
+        return self._environment.organization.handle(request), entry
+
+    def _path_of(self, part: Part, target: Target) -> str | Response:
+        if len(part.target) > MAX_PART_URL:
+            return _refused(414, "0x80060888", f"The URL of a batch operation is limited to {MAX_PART_URL} characters.")
+        whole_url = "://" in part.target.partition("?")[0]
+        if whole_url and not part.target.startswith(f"{self._environment.url}/"):
+            return _refused(400, "0x80060888", "The URL of a batch operation names another service.")
+        path = target.service_path
+        if path is None and not whole_url and not target.path.startswith("/"):
+            path = target.path
+        if path is None:
+            return _refused(404, "0x8006088a", f"Resource not found for the segment '{target.path[1:]}'.")
+        if path.startswith("$batch"):
+            return _refused(400, "0x80060888", "A batch cannot hold another batch.")
+        return path
+
+    def _fault_for(self, part: Part, target: Target, entry: Entry) -> Response | None:
+        if not self._faults.has_inner:
+            return None
+        environment = self._environment
+        where = (environment.index, environment.organization_id)
+        fault = self._faults.fault_for(
+            Call(part.method, target.path, entry.table, entry.operation, where, environment.port, inner=True)
+        )
+        if fault is None or fault.effect != "status":
+            return None
+        entry.fault = fault.effect
+        status, headers, body = fault_answer(fault)
+        return Response(status, tuple(headers), body, table=entry.table, code=fault.code)
+
+    def _settle(self, done: list[tuple[Response, Entry]]) -> None:
+        for response, entry in done:
+            note(entry, response)
+            self._journal.close(entry)
+            self._rows += response.rows
+            if response.committed:
+                self._committed = True
+                self._journal.record(response.changes)
+
+
+def note(entry: Entry, response: Response) -> None:
+    """Fill a journal entry with what the organisation did."""
+    entry.status, entry.code, entry.committed = response.status, response.code, response.committed
+    entry.table = response.table or entry.table
+    entry.operation = response.operation or entry.operation
+    entry.rows, entry.ids = response.rows, response.ids
+
+
+def _refused(status: int, code: str, message: str) -> Response:
+    return Response(status, (("Content-Type", JSON_TYPE),), error_body(code, message), code=code)
+
+
+def _as_answer(response: Response, content_id: str | None) -> Answer:
+    """A response as a part; an error names its request, and everything names the protocol."""
+    headers = [("OData-Version", "4.0"), *response.headers]
+    if response.status >= 400:
+        headers.insert(0, ("REQ_ID", str(uuid4())))
+    names = {name.lower() for name, _ in headers}
+    entity = next((value for name, value in headers if name.lower() == "odata-entityid"), None)
+    if entity is not None and "location" not in names:
+        headers.append(("Location", entity))
+    return Answer(response.status, headers, response.body, content_id)
+
+
+def _reference(response: Response) -> str:
+    """The path `$n` stands for: where the record is, from the service root."""
+    for name, value in response.headers:
+        if name.lower() == "odata-entityid":
+            return decode(value).service_path or ""
+    return ""
+
+
+def _resolved_url(target: str, references: Mapping[str, str]) -> str:
+    found = _URL_REFERENCE.fullmatch(target)
+    if found is None:
+        return target
+    return f"/api/data/v9.2/{quote(_look_up(found[1], references))}{found[2]}"
+
+
+def _resolved_body(body: bytes, references: Mapping[str, str]) -> bytes:
+    if b'"$' not in body and b'"/$' not in body:
+        return body
+    return _BODY_REFERENCE.sub(
+        lambda found: found[1] + b"/" + _look_up(found[2].decode(), references).encode() + found[3], body
+    )
+
+
+def _look_up(content_id: str, references: Mapping[str, str]) -> str:
+    if not references.get(content_id):
+        raise UnknownReferenceError(f"Content-ID Reference: '${content_id}' does not exist in the batch context.")
+    return references[content_id]

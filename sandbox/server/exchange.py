@@ -1,0 +1,112 @@
+"""Wraps every request but those of the control API: journals it and lets faults happen to it.
+
+Handlers below find their journal entry in the request and fill in what only they know. A dropped connection is
+aborted, not closed: the client sees it break with no answer, and cannot tell whether the write went through.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Awaitable, Callable
+from datetime import datetime
+from hashlib import sha256
+
+from aiohttp import web
+
+from sandbox.server.faults import Call, Fault, FaultPlan
+from sandbox.server.journal import Entry, Journal
+from sandbox.server.target import Target, decode
+
+ENTRY = web.RequestKey("entry", Entry)
+TARGET = web.RequestKey("target", Target)
+CONTROL = "/_sandbox"
+MAX_BODY_BYTES = 122_519_797  # 116.85 MB
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Exchange:
+    """The middleware of one port.
+
+    Args:
+        describe: what fault rules match of a request; also fills the entry's table and operation.
+        refuse: the error answer of this port's service for a fault of effect `status`.
+    """
+
+    def __init__(
+        self,
+        journal: Journal,
+        faults: FaultPlan,
+        clock: Callable[[], datetime],
+        describe: Callable[[web.Request, Target, Entry], Call],
+        refuse: Callable[[web.Request, Fault], web.Response],
+    ) -> None:
+        self._journal = journal
+        self._faults = faults
+        self._clock = clock
+        self._describe = describe
+        self._refuse = refuse
+
+    @web.middleware
+    async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        """Journal one request, with whatever fault it meets."""
+        target = decode(request.raw_path)
+        if target.path.startswith(CONTROL):
+            return await handler(request)
+        started = asyncio.get_running_loop().time()
+        entry = self._journal.open(self._clock(), request.method, target.text)
+        request[ENTRY], request[TARGET] = entry, target
+        call = self._describe(request, target, entry)
+        try:
+            body = await request.read()
+            if body and entry.operation != "Token":  # a digest of a short form with a secret is a clue to it
+                entry.body_sha256 = sha256(body).hexdigest()
+            response = await self._under_fault(request, handler, self._faults.fault_for(call))
+        except web.HTTPException as raised:
+            entry.status = raised.status
+            raise
+        finally:
+            entry.latency_s = round(asyncio.get_running_loop().time() - started, 6)
+            self._journal.close(entry)
+        return response
+
+    async def _under_fault(self, request: web.Request, handler: Handler, fault: Fault | None) -> web.StreamResponse:
+        entry = request[ENTRY]
+        if fault is None:
+            response = await handler(request)
+            entry.status = response.status
+            return response
+        entry.fault = fault.effect
+        if fault.effect == "delay":
+            await asyncio.sleep(fault.delay_s if fault.delay_s is not None else 1.0)
+            response = await handler(request)
+            entry.status = response.status
+            return response
+        if fault.effect == "status":
+            if fault.committed:
+                await handler(request)
+            entry.status, entry.code = fault.status, fault.code
+            return self._refuse(request, fault)
+        if fault.effect == "drop_after_commit":
+            await handler(request)
+        if fault.effect == "hang":
+            await _hang(request, fault.delay_s)
+        entry.status = 0
+        return _drop(request)
+
+
+async def _hang(request: web.Request, at_most_s: float | None) -> None:
+    """Say nothing until the client goes away, or for so long."""
+    loop = asyncio.get_running_loop()
+    until = None if at_most_s is None else loop.time() + at_most_s
+    while (
+        request.transport is not None and not request.transport.is_closing() and (until is None or loop.time() < until)
+    ):
+        await asyncio.sleep(0.05)
+
+
+def _drop(request: web.Request) -> web.Response:
+    """Break the connection; the response returned goes nowhere."""
+    if request.transport is not None:
+        request.transport.abort()
+    return web.Response(status=503)
