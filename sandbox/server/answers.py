@@ -97,17 +97,36 @@ def http_date(at: datetime) -> str:
     return format_datetime(at, usegmt=True)
 
 
-def answer(
-    request: web.Request,
-    status: int,
-    headers: Iterable[tuple[str, str]],
-    body: bytes,
-    standard: CIMultiDict[str],
-) -> web.Response:
-    """Put an answer together, compressed if the client asked for it and it is worth it."""
-    for name, value in headers:
-        standard[name] = value
-    if len(body) >= COMPRESS_FROM_BYTES and "gzip" in request.headers.get("Accept-Encoding", ""):
-        body = gzip.compress(body, compresslevel=1, mtime=0)
-        standard["Content-Encoding"] = "gzip"
-    return web.Response(status=status, headers=standard, body=body or None)
+class Reply:
+    """Answers one request as one web server does.
+
+    Args:
+        server: number of the web server the request has landed on.
+        remaining: requests and seconds of execution left to this user on this server.
+    """
+
+    def __init__(
+        self,
+        request: web.Request,
+        environment: Environment,
+        server: int = 0,
+        remaining: tuple[int, float] = FULL_LIMITS,
+    ) -> None:
+        self._request = request
+        self._environment = environment
+        self._server = server
+        self.remaining = remaining
+
+    def send(self, status: int, headers: Iterable[tuple[str, str]], body: bytes) -> web.Response:
+        """An answer, compressed if the client asked for it and it is worth it."""
+        all_headers = standard_headers(self._environment, self._server, self.remaining)
+        for name, value in headers:
+            all_headers[name] = value
+        if len(body) >= COMPRESS_FROM_BYTES and "gzip" in self._request.headers.get("Accept-Encoding", ""):
+            body = gzip.compress(body, compresslevel=1, mtime=0)
+            all_headers["Content-Encoding"] = "gzip"
+        return web.Response(status=status, headers=all_headers, body=body or None)
+
+    def error(self, status: int, code: str, message: str, headers: Iterable[tuple[str, str]] = ()) -> web.Response:
+        """A refusal of the transport's own, in the form of the Web API's."""
+        return self.send(status, [*headers, ("Content-Type", JSON_TYPE)], error_body(code, message))

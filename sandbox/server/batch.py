@@ -181,14 +181,12 @@ def _refused(status: int, code: str, message: str) -> Response:
 
 def _as_answer(response: Response, content_id: str | None) -> Answer:
     """A response as a part; an error names its request, and everything names the protocol."""
-    headers = [("OData-Version", "4.0"), *response.headers]
+    headers = {"OData-Version": "4.0", **dict(response.headers)}
     if response.status >= 400:
-        headers.insert(0, ("REQ_ID", str(uuid4())))
-    names = {name.lower() for name, _ in headers}
-    entity = next((value for name, value in headers if name.lower() == "odata-entityid"), None)
-    if entity is not None and "location" not in names:
-        headers.append(("Location", entity))
-    return Answer(response.status, headers, response.body, content_id)
+        headers = {"REQ_ID": str(uuid4()), **headers}
+    if "OData-EntityId" in headers:
+        headers["Location"] = headers["OData-EntityId"]
+    return Answer(response.status, list(headers.items()), response.body, content_id)
 
 
 def _reference(response: Response) -> str:

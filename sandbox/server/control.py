@@ -7,6 +7,7 @@ the one named by `?organization=` (index or id), else of all, or of the first wh
 from __future__ import annotations
 
 import hmac
+import math
 from collections.abc import Awaitable, Callable, Mapping
 from typing import Any
 
@@ -17,9 +18,12 @@ from pydantic import TypeAdapter
 from sandbox.server.environment import Environment
 from sandbox.server.exchange import CONTROL
 from sandbox.server.faults import Fault
+from sandbox.server.settings import Limits
+from sandbox.server.throttle import possible_requests_per_s
 from sandbox.server.world import World
 
 FAULTS = TypeAdapter(list[Fault])
+UNLIMITED = Limits(requests=None, execution_s=None, concurrency=None)
 
 Handler = Callable[[web.Request], Awaitable[web.Response]]
 
@@ -123,9 +127,18 @@ class ControlRoutes:
         """GET ?table=: every row of a table, past all paging and privileges."""
         return _json(list(self._one(request).organization.rows(request.query["table"])))
 
-    async def show_stats(self, _request: web.Request) -> web.Response:
-        """GET: counts of requests by status, rows by table, events by kind."""
-        return _json(self._world.journal.stats())
+    async def show_stats(self, request: web.Request) -> web.Response:
+        """GET: counts of requests by status, rows by table, events by kind.
+
+        With `rows_per_request`: also the rows a second that latency and limits leave one user (null: no bound).
+        """
+        stats = self._world.journal.stats()
+        if "rows_per_request" in request.query:
+            rows, settings = int(request.query["rows_per_request"]), self._one(request).settings
+            limits = settings.limits or UNLIMITED
+            requests_per_s = possible_requests_per_s(limits, settings.latency, settings.servers, rows)
+            stats["possible_rows_per_s"] = requests_per_s * rows if math.isfinite(requests_per_s) else None
+        return _json(stats)
 
     def _chosen(self, request: web.Request) -> list[Environment]:
         if self._only is not None:

@@ -71,28 +71,29 @@ class Exchange:
         return response
 
     async def _under_fault(self, request: web.Request, handler: Handler, fault: Fault | None) -> web.StreamResponse:
+        """Answer a request, unless its fault has it answered otherwise or not at all."""
         entry = request[ENTRY]
-        if fault is None:
-            response = await handler(request)
-            entry.status = response.status
-            return response
-        entry.fault = fault.effect
-        if fault.effect == "delay":
-            await asyncio.sleep(fault.delay_s if fault.delay_s is not None else 1.0)
-            response = await handler(request)
-            entry.status = response.status
-            return response
-        if fault.effect == "status":
-            if fault.committed:
+        if fault is not None:
+            entry.fault = fault.effect
+        match fault:
+            case Fault(effect="delay"):
+                await asyncio.sleep(fault.delay_s if fault.delay_s is not None else 1.0)
+            case Fault(effect="status"):
+                if fault.committed:
+                    await handler(request)
+                entry.status, entry.code = fault.status, fault.code
+                return self._refuse(request, fault)
+            case Fault(effect="hang"):
+                await _hang(request, fault.delay_s)
+                return _drop(request)
+            case Fault(effect="drop_before_commit"):
+                return _drop(request)
+            case Fault(effect="drop_after_commit"):
                 await handler(request)
-            entry.status, entry.code = fault.status, fault.code
-            return self._refuse(request, fault)
-        if fault.effect == "drop_after_commit":
-            await handler(request)
-        if fault.effect == "hang":
-            await _hang(request, fault.delay_s)
-        entry.status = 0
-        return _drop(request)
+                return _drop(request)
+        response = await handler(request)
+        entry.status = response.status
+        return response
 
 
 async def _hang(request: web.Request, at_most_s: float | None) -> None:
@@ -106,7 +107,8 @@ async def _hang(request: web.Request, at_most_s: float | None) -> None:
 
 
 def _drop(request: web.Request) -> web.Response:
-    """Break the connection; the response returned goes nowhere."""
+    """Break the connection; the response returned goes nowhere, so the journal's status is 0."""
+    request[ENTRY].status = 0
     if request.transport is not None:
         request.transport.abort()
     return web.Response(status=503)

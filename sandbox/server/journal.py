@@ -7,9 +7,10 @@ makes millions of requests. No header and no body is kept (a body only as its SH
 from __future__ import annotations
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import asdict, dataclass
 from datetime import datetime
+from operator import attrgetter
 
 CAPACITY = 200_000
 EVENTS = ("create", "update", "delete")
@@ -92,20 +93,20 @@ class Journal:
         table: str | None = None,
         organization: str | None = None,
         limit: int | None = None,
-    ) -> Iterator[Entry]:
-        """Kept entries in order of completion, filtered."""
-        left = limit if limit is not None else len(self._entries)
-        for entry in self._entries:
-            if left <= 0:
-                return
-            if (
-                entry.seq > after
-                and method in (None, entry.method)
-                and table in (None, entry.table)
-                and organization in (None, entry.organization)
-            ):
-                left -= 1
-                yield entry
+    ) -> list[Entry]:
+        """Kept entries in order of arrival, filtered; of more than `limit`, the earliest.
+
+        A request still running has no entry yet, so numbers may fill in below the last one seen.
+        """
+        found = (
+            entry
+            for entry in self._entries
+            if entry.seq > after
+            and method in (None, entry.method)
+            and table in (None, entry.table)
+            and organization in (None, entry.organization)
+        )
+        return sorted(found, key=attrgetter("seq"))[:limit]
 
     def events(self, table: str | None = None) -> dict[str, dict[str, int]]:
         """For each record id: how often it was created, updated and deleted."""

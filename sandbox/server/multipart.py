@@ -83,11 +83,11 @@ def _split(body: bytes, boundary: bytes) -> list[bytes]:
     parts: list[bytes] = []
     for index, piece in enumerate(pieces[1:], start=1):
         if piece.startswith(b"--") and piece[2:4] in (b"", CRLF):
-            # The documentation asks for a line end after the last boundary too; its own client sends one.
-            if piece[2:4] != CRLF:
-                raise MalformedBatchError("The last boundary of the batch must be followed by CRLF.")
             if index != len(pieces) - 1:
                 raise MalformedBatchError("The batch goes on after its last boundary.")
+            # The documentation asks for a line end after the last boundary too.
+            if piece[2:4] != CRLF:
+                raise MalformedBatchError("The last boundary of the batch must be followed by CRLF.")
             if not parts:
                 raise MalformedBatchError("The batch holds no operation.")
             return parts

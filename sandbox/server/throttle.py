@@ -12,7 +12,7 @@ import math
 from collections import deque
 from dataclasses import dataclass, field
 
-from sandbox.server.settings import Limits
+from sandbox.server.settings import Latency, Limits
 
 CONCURRENCY_RETRY_S = 2.0  # not computed from the window: a short pause is enough
 GROWTH = 1.5
@@ -76,6 +76,17 @@ class Throttle:
         usage = self._usage.get((user, server), Usage())
         requests = (limits.requests or 6000) - len(usage.arrivals)
         return max(0, requests), max(0.0, (limits.execution_s or 1200.0) - usage.execution_s)
+
+
+def possible_requests_per_s(limits: Limits, latency: Latency, servers: int, rows_per_request: int) -> float:
+    """The most one user can get through in the long run, with requests of that many rows; may be infinite."""
+    cost_s = latency.per_request_s + rows_per_request * latency.per_row_s
+    bounds = [
+        (limits.requests or math.inf) / limits.window_s,
+        (limits.execution_s or math.inf) / limits.window_s / cost_s if cost_s else math.inf,
+        (limits.concurrency or math.inf) / cost_s if cost_s else math.inf,
+    ]
+    return servers * min(bounds)
 
 
 def _breach(limits: Limits, usage: Usage, now: float) -> Refusal | None:

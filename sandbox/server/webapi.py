@@ -14,14 +14,15 @@ import asyncio
 from aiohttp import web
 
 from sandbox.dataverse import Caller, Request
-from sandbox.server import answers
 from sandbox.server.access import ForbiddenError, UnauthorizedError, admit, challenge
+from sandbox.server.answers import Reply, fault_answer
 from sandbox.server.authority import Authority
 from sandbox.server.batch import BatchRun, Outcome, note
 from sandbox.server.environment import Environment
 from sandbox.server.exchange import ENTRY, MAX_BODY_BYTES, TARGET
 from sandbox.server.faults import Call, Fault, FaultPlan
 from sandbox.server.journal import Entry, Journal
+from sandbox.server.settings import Limits
 from sandbox.server.target import Target, operation_of
 
 MAX_URL = 32_768
@@ -58,56 +59,60 @@ class WebApi:
 
     def refuse(self, request: web.Request, fault: Fault) -> web.Response:
         """The answer of a fault of effect `status`."""
-        return self._answer(request, 0, answers.FULL_LIMITS, *answers.fault_answer(fault))
+        return Reply(request, self._environment).send(*fault_answer(fault))
 
     async def handle(self, request: web.Request) -> web.Response:
         """Answer any request to this port."""
         environment, entry = self._environment, request[ENTRY]
         server = entry.server = environment.server_for(request.cookies.get(AFFINITY_COOKIE))
+        reply = Reply(request, environment, server)
         try:
             caller = admit(self._authority, environment, request.headers.get("Authorization"))
         except UnauthorizedError:
-            header = ("WWW-Authenticate", challenge(self._authority_url, environment))
-            return self._answer(request, server, answers.FULL_LIMITS, 401, [header], b"")
+            return reply.send(401, [("WWW-Authenticate", challenge(self._authority_url, environment))], b"")
         except ForbiddenError as error:
-            return self._error(request, server, 403, error.code, error.message)
+            entry.code = error.code
+            return reply.error(403, error.code, error.message)
         entry.caller = caller.client_id
-        limits, throttle = environment.settings.limits, environment.throttle
+        limits = environment.settings.limits
         if limits is None:
-            return await self._carry_out(request, caller, server, answers.FULL_LIMITS)
-        loop = asyncio.get_running_loop()
-        refusal = throttle.admit(limits, caller.client_id, server, loop.time())
-        if refusal is not None:
-            headers = [("Retry-After", str(refusal.retry_after_s))]
-            return self._error(request, server, 429, refusal.code, refusal.message, headers)
-        try:
-            remaining = throttle.remaining(limits, caller.client_id, server)
-            return await self._carry_out(request, caller, server, remaining)
-        finally:
-            latency = environment.settings.latency
-            cost_s = latency.per_request_s + entry.rows * latency.per_row_s
-            throttle.finish(caller.client_id, server, loop.time(), cost_s)
+            return await self._carry_out(request, caller, reply)
+        return await self._at_pace(request, caller, server, limits, reply)
 
-    async def _carry_out(
-        self, request: web.Request, caller: Caller, server: int, remaining: tuple[int, float]
+    async def _at_pace(
+        self, request: web.Request, caller: Caller, server: int, limits: Limits, reply: Reply
     ) -> web.Response:
-        path = request[TARGET].service_path
+        """Carry a request out if service protection lets it in, and count what it has cost."""
+        loop = asyncio.get_running_loop()
+        throttle, entry, user = self._environment.throttle, request[ENTRY], caller.client_id
+        refusal = throttle.admit(limits, user, server, loop.time())
+        reply.remaining = throttle.remaining(limits, user, server)
+        if refusal is not None:
+            entry.code = refusal.code
+            return reply.error(429, refusal.code, refusal.message, [("Retry-After", str(refusal.retry_after_s))])
+        try:
+            return await self._carry_out(request, caller, reply)
+        finally:
+            latency = self._environment.settings.latency
+            cost_s = latency.per_request_s + entry.rows * latency.per_row_s
+            throttle.finish(user, server, loop.time(), cost_s)
+
+    async def _carry_out(self, request: web.Request, caller: Caller, reply: Reply) -> web.Response:
+        target, entry = request[TARGET], request[ENTRY]
+        path, body = target.service_path, await request.read()
         if len(request.raw_path) > MAX_URL:
-            text = f"The URL is limited to {MAX_URL} characters."
-            return self._error(request, server, 414, "0x80060888", text)
+            return reply.error(414, "0x80060888", f"The URL is limited to {MAX_URL} characters.")
         if path is None:
-            text = f"Resource not found for the segment '{request[TARGET].path.lstrip('/')}'."
-            return self._error(request, server, 404, "0x8006088a", text)
-        body = await request.read()
+            return reply.error(404, "0x8006088a", f"Resource not found for the segment '{target.path[1:]}'.")
         if len(body) > MAX_BODY_BYTES:
-            return self._error(request, server, 413, "0x8004418a", "The request is too large.")
+            return reply.error(413, "0x8004418a", "The request is too large.")
         latency = self._environment.settings.latency
         if latency.per_request_s:
             await asyncio.sleep(latency.per_request_s)
         status, headers, content = self._process(request, caller, path, body)
-        if latency.per_row_s and request[ENTRY].rows:
-            await asyncio.sleep(latency.per_row_s * request[ENTRY].rows)
-        return self._answer(request, server, remaining, status, headers, content)
+        if latency.per_row_s and entry.rows:
+            await asyncio.sleep(latency.per_row_s * entry.rows)
+        return reply.send(status, headers, content)
 
     def _process(
         self, request: web.Request, caller: Caller, path: str, body: bytes
@@ -128,32 +133,6 @@ class WebApi:
         if response.committed:
             self._journal.record(response.changes)
         return response.status, list(response.headers), response.body
-
-    def _error(
-        self,
-        request: web.Request,
-        server: int,
-        status: int,
-        code: str,
-        message: str,
-        headers: list[tuple[str, str]] | None = None,
-    ) -> web.Response:
-        request[ENTRY].code = code
-        content_type = ("Content-Type", answers.JSON_TYPE)
-        body = answers.error_body(code, message)
-        return self._answer(request, server, answers.FULL_LIMITS, status, [*(headers or []), content_type], body)
-
-    def _answer(
-        self,
-        request: web.Request,
-        server: int,
-        remaining: tuple[int, float],
-        status: int,
-        headers: list[tuple[str, str]],
-        body: bytes,
-    ) -> web.Response:
-        standard = answers.standard_headers(self._environment, server, remaining)
-        return answers.answer(request, status, headers, body, standard)
 
 
 def _note_batch(entry: Entry, outcome: Outcome) -> None:

@@ -10,7 +10,6 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.capture import CaptureService
-from sandbox.sample import generate
 from sandbox.server.authority import Authority
 from sandbox.server.certificates import Certificates, read_certificate
 from sandbox.server.credentials import Credentials
@@ -127,6 +126,8 @@ class World:
             raise ValueError(f"unknown names: {', '.join(unknown)}")
         loaded: dict[str, int] = {}
         if "sample" in content:
+            from sandbox.sample import generate  # its tables of names are wanted by few of those who start a server
+
             sample = generate(**content["sample"])
             self.capture.load(sample.prospects, sample.events, sample.forms, sample.users, sample.fields)
             loaded |= {"prospects": len(sample.prospects)} | self._load_tables(sample.crm, environment)
