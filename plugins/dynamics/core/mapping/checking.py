@@ -1,0 +1,104 @@
+"""Holds a mapping against an account's live metadata, before anything is claimed, and rows against what must be there.
+
+Leaves what can be seen in the table alone to `parsing`. Source: Dataverse page "AttributeMetadata" (IsValidForCreate,
+IsValidForUpdate, RequiredLevel).
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterator
+from collections.abc import Mapping as ReadOnly
+
+from dynamics.core.mapping.coercion import NUMBER_TYPES, OPTION_TYPES, TEXT_TYPES, Misfit, coercer
+from dynamics.core.mapping.rules import Blank, Constant, Mapping, Rule, WriteMode
+from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
+from dynamics.errors import Fault
+
+LOOKUP_TYPES = frozenset({"Lookup", "Customer", "Owner", "PartyList"})
+# A new record must bring these when they are required. Owner, state, ids and yes/no columns are filled by the server.
+SUPPLIED_TYPES = TEXT_TYPES | NUMBER_TYPES | {"Integer", "Picklist", "DateTime"}
+_REQUIRED = frozenset({RequiredLevel.APPLICATION, RequiredLevel.SYSTEM})
+
+
+def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> list[Fault]:
+    """Everything about a mapping that would fail in this account.
+
+    Args:
+        mapping: without faults of its own.
+        metadata: of the mapping's table in the account.
+        creates: whether the sync action creates records of this table.
+    Returns:
+        0..n faults, each with file, line and remedy.
+    """
+    faults = [
+        Fault(mapping.file, rule.line, what, remedy)
+        for rule in mapping.rows
+        for what, remedy in _rule_faults(rule, metadata, creates)
+    ]
+    if creates:
+        faults += [
+            Fault(mapping.file, None, f"A new {mapping.table} needs '{name}'; it is not mapped.", "Add a row for it.")
+            for name in _required_columns(metadata)
+            if name not in mapping.targets
+        ]
+    return faults
+
+
+def missing_required(metadata: TableMetadata, values: ReadOnly[str, object]) -> list[str]:
+    """Columns without which Dynamics regards a new record as incomplete, sorted, that `values` does not fill."""
+    return [name for name in _required_columns(metadata) if values.get(name) is None]
+
+
+def _required_columns(metadata: TableMetadata) -> list[str]:
+    return sorted(
+        column.logical_name
+        for column in metadata.columns.values()
+        if column.required in _REQUIRED and column.creatable and column.type in SUPPLIED_TYPES
+    )
+
+
+def _rule_faults(rule: Rule, metadata: TableMetadata, creates: bool) -> Iterator[tuple[str, str]]:
+    """What is wrong, and what to do."""
+    column = metadata.columns.get(rule.target)
+    if column is None:
+        near = difflib.get_close_matches(rule.target, metadata.columns, n=1)
+        remedy = f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
+        yield f"{metadata.logical_name} has no column '{rule.target}'.", remedy
+        return
+    if column.type in LOOKUP_TYPES:
+        yield f"'{rule.target}' is a lookup.", "Lookups are not supported yet by this mapping version: remove the row."
+        return
+    if coercer(column) is None:
+        yield f"'{rule.target}' has the type {column.type}, which cannot be mapped.", "Remove the row."
+        return
+    yield from _writing_faults(rule, column, creates)
+    yield from _fixed_value_faults(rule, column)
+
+
+def _writing_faults(rule: Rule, column: Column, creates: bool) -> Iterator[tuple[str, str]]:
+    name = rule.target
+    if not column.creatable and not column.updatable:
+        yield f"'{name}' is filled by Dynamics and cannot be written.", "Remove the row."
+    elif not column.updatable and rule.write is not WriteMode.CREATE_ONLY:
+        yield f"'{name}' can be set on a new record only.", "Write create_only."
+    elif not column.creatable and (creates or rule.write is WriteMode.CREATE_ONLY):
+        yield f"'{name}' cannot be set on a new record.", "Remove the row."
+    if rule.write is WriteMode.APPEND and column.type not in TEXT_TYPES:
+        yield f"'{name}' is no text, nothing can be appended to it.", "Write always or if_empty."
+    if rule.truncates and column.type not in TEXT_TYPES:
+        yield f"'{name}' is no text and is never cut.", "Remove truncate."
+    if rule.blank is Blank.CLEAR and column.required in _REQUIRED:
+        yield f"'{name}' is required and cannot be cleared.", "Write keep."
+
+
+def _fixed_value_faults(rule: Rule, column: Column) -> Iterator[tuple[str, str]]:
+    """Constants and defaults stand in the table: whether they fit can be told now."""
+    convert = coercer(column)
+    fixed = {"default": rule.default, "constant": rule.origin.text if isinstance(rule.origin, Constant) else None}
+    for kind, text in fixed.items():
+        fitted = convert(text) if convert is not None and text else None
+        if isinstance(fitted, Misfit):
+            options = ", ".join(f"{value} {label}" for value, label in column.options.items())
+            remedy = f"It takes {options}." if column.type in OPTION_TYPES and options else f"It takes a {column.type}."
+            yield f"The {kind} does not go into '{rule.target}': {fitted}.", remedy

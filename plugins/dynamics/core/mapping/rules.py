@@ -1,0 +1,105 @@
+"""A mapping table as types: one rule a Dataverse column. Decides nothing; built by `parsing` alone."""
+
+from __future__ import annotations
+
+from collections import abc
+from dataclasses import dataclass
+from enum import StrEnum
+from functools import cached_property
+
+from dynamics.core.mapping.transforms import Step
+
+REGION_PATHS = frozenset({"address.country_code", "address.country"})
+
+
+class WriteMode(StrEnum):
+    """When a value is written to a record."""
+
+    ALWAYS = "always"
+    CREATE_ONLY = "create_only"
+    IF_EMPTY = "if_empty"
+    APPEND = "append"
+
+
+class Blank(StrEnum):
+    """What a blank source does to a record that has a value."""
+
+    KEEP = "keep"
+    CLEAR = "clear"
+
+
+@dataclass(frozen=True)
+class Constant:
+    """The same value for every prospect."""
+
+    text: str
+
+
+@dataclass(frozen=True)
+class Path:
+    """One value of the prospect."""
+
+    path: str
+
+
+@dataclass(frozen=True)
+class Template:
+    """Texts around values: `literals[0] paths[0] literals[1] ... literals[n]`."""
+
+    literals: tuple[str, ...]
+    paths: tuple[str, ...]
+
+
+Origin = Constant | Path | Template
+
+
+@dataclass(frozen=True)
+class Rule:
+    """One row. `default` is in the target's own form and counts for a create whose source is blank."""
+
+    line: int
+    target: str
+    origin: Origin
+    steps: tuple[Step, ...]
+    truncates: bool
+    default: str | None
+    write: WriteMode
+    blank: Blank
+
+    @property
+    def paths(self) -> tuple[str, ...]:
+        if isinstance(self.origin, Template):
+            return self.origin.paths
+        return (self.origin.path,) if isinstance(self.origin, Path) else ()
+
+    @property
+    def needs_region(self) -> bool:
+        return any(step.name == "phone" for step in self.steps)
+
+
+@dataclass(frozen=True)
+class Mapping:
+    """One table's mapping. `digest`: 32 hex characters that change with whatever changes what is written."""
+
+    table: str
+    file: str
+    digest: str
+    rows: tuple[Rule, ...]
+
+    @cached_property
+    def paths(self) -> frozenset[str]:
+        """Every path that a prospect is asked for."""
+        asked = frozenset(path for rule in self.rows for path in rule.paths)
+        return asked | REGION_PATHS if self.needs_region else asked
+
+    @cached_property
+    def needs_region(self) -> bool:
+        return any(rule.needs_region for rule in self.rows)
+
+    @cached_property
+    def targets(self) -> tuple[str, ...]:
+        return tuple(rule.target for rule in self.rows)
+
+    @cached_property
+    def write_modes(self) -> abc.Mapping[str, WriteMode]:
+        return {rule.target: rule.write for rule in self.rows}
