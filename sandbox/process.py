@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import select
+import signal
 import subprocess
 import sys
 import tempfile
@@ -58,10 +59,10 @@ class SandboxProcess:
             raise requests.HTTPError(f"{response.status_code} {response.text}", response=response)
         return orjson.loads(response.content)
 
-    def stop(self) -> None:
-        """End it, and wait until it has ended."""
+    def stop(self, number: signal.Signals = signal.SIGTERM) -> int:
+        """End it by a signal, wait until it has ended, and give its exit status."""
         self._session.close()
-        self._process.terminate()
+        self._process.send_signal(number)
         try:
             self._process.wait(timeout=10)
         except subprocess.TimeoutExpired:
@@ -69,6 +70,7 @@ class SandboxProcess:
             self._process.wait()
         if self._process.stdout is not None:
             self._process.stdout.close()
+        return self._process.returncode
 
     def __enter__(self) -> Self:
         return self

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import argparse
+import sys
 from pathlib import Path
 
 from sandbox.server import run
@@ -19,7 +20,10 @@ def main() -> None:
     parser.add_argument("--state-dir", type=Path, help="keeps certificates and credentials over restarts")
     parser.add_argument("--sample", action="store_true", help="begin with the sample data loaded")
     options = parser.parse_args()
-    run(options.port, options.orgs, options.ready_file, options.state_dir, options.sample)
+    try:
+        run(options.port, options.orgs, options.ready_file, options.state_dir, options.sample)
+    except OSError as error:
+        sys.exit(f"sandbox: {error}")
 
 
 if __name__ == "__main__":

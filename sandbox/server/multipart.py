@@ -16,7 +16,8 @@ from http.client import responses as REASONS
 CRLF = b"\r\n"
 MAX_OPERATIONS = 1000
 _BOUNDARY = re.compile(r"""multipart/mixed\s*;(?:.*;)?\s*boundary=(?:"([^"]+)"|([^;\s"]+))""", re.IGNORECASE)
-_REQUEST_LINE = re.compile(rb"([A-Z]+) (\S+) HTTP/1\.[01]")
+# Blanks in the URL are let through: the first and the last one part the line, and the SDK leaves some in.
+_REQUEST_LINE = re.compile(rb"([A-Z]+) (\S(?:.*\S)?) HTTP/1\.[01]")
 
 
 class MalformedBatchError(Exception):
@@ -136,7 +137,9 @@ def _part(headers: dict[str, str], content: bytes) -> Part:
     length = inner.get("content-length", "")
     if length.isdecimal():
         body = body[: int(length)]
-    return Part(request_line[1].decode(), request_line[2].decode("latin-1"), inner, body, headers.get("content-id"))
+    # UTF-8, since an unescaped name in a filter comes as it is.
+    target = request_line[2].decode(errors="replace")
+    return Part(request_line[1].decode(), target, inner, body, headers.get("content-id"))
 
 
 def _headers(raw: bytes) -> tuple[dict[str, str], bytes]:

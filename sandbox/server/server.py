@@ -94,7 +94,15 @@ class SandboxServer:
         """Take all ports first: an organisation's address is part of what it answers."""
         count = 1 + self._orgs
         wanted = [self._port + index if self._port else 0 for index in range(count)]
-        return [socket.create_server((HOST, port), backlog=512) for port in wanted]
+        sockets: list[socket.socket] = []
+        for port in wanted:
+            try:
+                sockets.append(socket.create_server((HOST, port), backlog=512))
+            except OSError as error:
+                for taken in sockets:
+                    taken.close()
+                raise OSError(error.errno, f"port {port} cannot be opened: {error.strerror}") from error
+        return sockets
 
     async def _listen(self, app: web.Application, listening: socket.socket, context: ssl.SSLContext) -> None:
         runner = web.AppRunner(

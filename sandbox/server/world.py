@@ -43,6 +43,7 @@ class World:
         self.hub_port = hub_port
         self.journal = Journal()
         self.faults = FaultPlan()
+        self.expected_balance: dict[str, int] | None = None  # of a sync of the sample, once it is loaded
         self.authority = Authority(credentials, read_certificate(certificates.client), utc_now)
         self.environments = [
             Environment(index, organization_id, port, credentials.application_users)
@@ -87,6 +88,7 @@ class World:
             "capture_webhook_secret": credentials.capture_webhook_secret,
             "control_url": self.hub_url,
             "control_key": credentials.control_key,
+            "sample": None if self.expected_balance is None else {"expected_balance": self.expected_balance},
         }
 
     def reset(self) -> None:
@@ -97,6 +99,7 @@ class World:
         self.capture.reset()
         self.faults.replace([])
         self.journal.clear()
+        self.expected_balance = None
 
     def configure(self, change: Mapping[str, object], environments: Iterable[Environment]) -> None:
         """Merge a change into the settings of the hub and of some organisations.
@@ -115,8 +118,8 @@ class World:
         """The settings in force for an organisation, the hub's included."""
         return {**self.authority.settings.model_dump(mode="json"), **environment.described()}
 
-    def seed(self, content: Mapping[str, Any], environment: Environment) -> dict[str, int]:
-        """Load a generated sample, rows of tables and prospects; says how many of each.
+    def seed(self, content: Mapping[str, Any], environment: Environment) -> dict[str, Any]:
+        """Load a generated sample, rows of tables and prospects; says how many of each, and what a sync must do.
 
         Raises:
             ValueError: an unknown name at the top.
@@ -124,13 +127,15 @@ class World:
         unknown = sorted(content.keys() - {"sample", "tables", *CAPTURE_PARTS})
         if unknown:
             raise ValueError(f"unknown names: {', '.join(unknown)}")
-        loaded: dict[str, int] = {}
+        loaded: dict[str, Any] = {}
         if "sample" in content:
             from sandbox.sample import generate  # its tables of names are wanted by few of those who start a server
 
             sample = generate(**content["sample"])
             self.capture.load(sample.prospects, sample.events, sample.forms, sample.users, sample.fields)
-            loaded |= {"prospects": len(sample.prospects)} | self._load_tables(sample.crm, environment)
+            self.expected_balance = sample.expected_balance
+            loaded |= {"prospects": len(sample.prospects), "expected_balance": sample.expected_balance}
+            loaded |= self._load_tables(sample.crm, environment)
         loaded |= self._load_tables(content.get("tables", {}), environment)
         parts = {name: content[name] for name in CAPTURE_PARTS if name in content}
         if parts:
