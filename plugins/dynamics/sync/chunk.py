@@ -71,6 +71,9 @@ class Chunk:
         self.releases: list[Release] = []
         self.suspects: dict[int, list[OpenAttempt]] = {}  # updates that may have landed: see recovery
         self.links: dict[int, Link] = {}
+        self.resent: set[int] = set()  # creates that did not land before and go out again under the same id
+        sources = zip(self.frame["source"], self.frame["prospect_id"], strict=True)
+        self._identities = dict(zip(self.open, sources, strict=True))
         self._fences = {int(k): int(f) for k, f in zip(self.frame.index, self.frame["fence"], strict=True)}
         self._revisions = {int(k): int(r) for k, r in zip(self.frame.index, self.frame["revision"], strict=True)}
         self._attempts = {int(k): int(a) for k, a in zip(self.frame.index, self.frame["attempts"], strict=True)}
@@ -80,6 +83,10 @@ class Chunk:
 
     def revision(self, key: int) -> int:
         return self._revisions[key]
+
+    def identity(self, key: int) -> tuple[str, str]:
+        """The prospect's source and its id there."""
+        return self._identities[key]
 
     def attempts(self, key: int) -> int:
         """Writes already tried for this prospect in this run."""

@@ -14,7 +14,7 @@ from dynamics import killpoints
 from dynamics.core.identity import person_key
 from dynamics.core.matching import MATCH_PATHS, match_keys
 from dynamics.core.policy import MatchBy, Policy
-from dynamics.core.prospect import source_values
+from dynamics.core.prospect import prospect_frame, source_values
 from dynamics.sync.ports import DiscoveredProspect, Ledger, Run, Selection, Source, SourcedProspect
 
 log = logging.getLogger("dynamics.sync")
@@ -41,7 +41,7 @@ def discover(
 
 def _with_keys(page: Sequence[SourcedProspect]) -> list[DiscoveredProspect]:
     """Hash the match keys that the queue groups by; the keys themselves stay out of the queue."""
-    frame = pd.DataFrame({"payload": pd.Series([p.payload for p in page], dtype=object)})
+    frame = prospect_frame(pd.DataFrame({"payload": pd.Series([p.payload for p in page], dtype=object)}))
     keys = match_keys(source_values(frame, MATCH_PATHS))
     return [
         DiscoveredProspect(

@@ -25,7 +25,7 @@ from dynamics.core.matching import (
     match_keys,
     name_terms,
 )
-from dynamics.core.policy import Create, Decision, Match, MatchBy, Policy, Skip, Update, decide
+from dynamics.core.policy import Create, Hold, Match, MatchBy, Policy, Skip, Update, decide
 from dynamics.core.prospect import source_values
 from dynamics.sync.chunk import Chunk, Target
 from dynamics.sync.ports import (
@@ -66,6 +66,8 @@ class PersonFinder:
 
     def find(self, chunk: Chunk, keys: Sequence[int], now: datetime) -> list[Target]:
         """Targets for unlinked prospects. Those the policy leaves alone are settled, those in other hands released."""
+        if not keys:
+            return []
         values = source_values(chunk.frame.loc[list(keys)], MATCH_PATHS)
         match = match_keys(values)
         records: Records = {}
@@ -189,7 +191,7 @@ class PersonFinder:
         leader = newcomer.members[0]
         link = chunk.links.get(leader)
         generation = link.generation + 1 if link is not None else 0
-        source, prospect_id = chunk.frame.at[leader, "source"], chunk.frame.at[leader, "prospect_id"]
+        source, prospect_id = chunk.identity(leader)
         minted = mint_record_id(self.run.organization_id, newcomer.table, source, prospect_id, generation)
         return Target("create", newcomer.table, minted, newcomer.members, generation=generation)
 
@@ -205,7 +207,7 @@ def record_state(table: str, record: JsonObject | None) -> LinkState:
     return LinkState.QUALIFIED if table == "lead" and record["statecode"] == 1 else LinkState.DEACTIVATED
 
 
-def settle_decision(chunk: Chunk, members: Sequence[int], decision: Decision) -> None:
+def settle_decision(chunk: Chunk, members: Sequence[int], decision: Skip | Hold) -> None:
     """Settle prospects that the policy leaves alone (`Skip`) or holds for a person to decide (`Hold`)."""
     outcome = Outcome.SKIPPED if isinstance(decision, Skip) else Outcome.DEFERRED
     for key in members:

@@ -410,7 +410,7 @@ class Ledger(Protocol):
 
     def settle_attempt(self, attempt: OpenAttempt, settlement: Settlement) -> bool:
         """Settle the item of an attempt made by another, stopped run, and close the attempt: "landed" when the
-        settlement is `recovered`, else "not_landed". False when the item was settled already; it is closed all the same."""
+        settlement is `recovered`, else "not_landed". False when the item had been settled already."""
 
 
 # ---------------------------------------------------------------- limits and time

@@ -100,6 +100,8 @@ def _settle_landed_update(chunk: Chunk, ledger: Ledger, attempt: OpenAttempt, un
 
 
 def _close_not_landed(chunk: Chunk, ledger: Ledger, attempt: OpenAttempt) -> None:
+    if attempt.operation == "create":
+        chunk.resent.add(attempt.prospect_key)
     if attempt.run_id == chunk.claim.run_id:
         ledger.resolve([AttemptResult(attempt.attempt_id, "not_landed")])
     else:

@@ -42,9 +42,7 @@ def judge(counts: RunCounts, max_rejected_percent: float) -> Verdict:
     if counts.open:
         problems.append(f"{counts.open} prospects have no outcome yet; they stay pending: run the task again")
     elif not counts.balanced:
-        problems.append(
-            "the outcomes do not add up to the prospects selected: the audit log was changed by hand or is damaged"
-        )
+        problems.append("the outcomes do not add up to the prospects selected: the audit log was changed by hand")
     allowed = counts.selected * max_rejected_percent / 100
     if counts.rejected > allowed:
         limit = f"; the action allows {max_rejected_percent:g} %" if max_rejected_percent else ""

@@ -1,7 +1,7 @@
-"""Sends what was planned and settles it: intent committed before the request, outcome after it, each linked by record id.
+"""Sends what was planned and settles it: intent committed before the request, outcome after it, linked by record id.
 
-A write whose answer is missing stays open and is given back: `recovery` reads the record before anything else happens to
-the prospect. A write is never repeated from here.
+A write whose answer is missing stays open and is given back: `recovery` reads the record before anything else happens
+to the prospect. A write is never repeated from here.
 """
 
 from __future__ import annotations
@@ -137,7 +137,7 @@ def _settle_taken(
         _decide_again(chunk, target, result)
     elif not ours:
         _settle_refused(chunk, target, result, Outcome.REJECTED, "id_conflict")
-    elif chunk.attempts(target.leader):
+    elif chunk.attempts(target.leader) or target.leader in chunk.resent:
         settle_target(chunk, target, Outcome.CREATED, result.request_id, recovered=True)
     else:  # another prospect of this person was quicker, under the same id
         chunk.release(target.members, 0.0, "created_by_another_prospect")

@@ -1,0 +1,34 @@
+"""F02, crash sweep: kill -9 at each kill point, then start a new run. Every prospect ends with one record and one outcome."""
+
+from __future__ import annotations
+
+from tests.drills import oracles
+from tests.drills.people import prospects
+from tests.drills.world import World
+
+KILL_POINTS = ("K1", "K2", "K3", "K4", "K5", "K6", "K7")
+SIGKILLED = -9
+
+
+def drill(world: World, point: str, count: int = 2_000, nth: int = 1) -> list[str]:
+    """Kill at `point`, the `nth` time it is reached, run again twice, judge. Returns what is wrong."""
+    world.crm.control("PUT", "settings", {"latency": {"per_request_s": 0.05, "per_row_s": 0.0}})
+    people = prospects(count)
+    emails = [p["email"] for p in people]
+    file = world.write_prospects(people)
+    killed = world.sync(file, kill=f"{point}:{nth}")
+    wrong = [] if killed.returncode == SIGKILLED else [f"not killed at {point}: exit code {killed.returncode}"]
+    if not world.sql("SELECT 1 AS one FROM sync.prospect LIMIT 1"):
+        wrong.append("no prospect is in the ledger after discovery")
+    for again in (1, 2):
+        run = world.sync(file)
+        if run.returncode != 0:
+            wrong.append(f"run {again} after the kill: exit code {run.returncode}: {run.stderr[-300:]}")
+    wrong += oracles.standard_pass(world, emails)
+    made = {record_id for record_id, counts in world.events("lead").items() if counts["create"]}
+    told = world.sql("SELECT count(*) AS n FROM sync.audit_outcome WHERE outcome = 'created' AND recovered")
+    if point in ("K5", "K6") and not told[0]["n"]:
+        wrong.append("records that were created before the kill are not marked recovered")
+    if len(made) != count:
+        wrong.append(f"{len(made)} records made instead of {count}")
+    return wrong
