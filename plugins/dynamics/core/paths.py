@@ -143,13 +143,13 @@ def _answer(key: str, _: Payload, captures: Captures) -> object:
 
 
 def _all_answers(_: Payload, captures: Captures) -> object:
-    """One line a question, `question: answer`; of a question asked again the newest answer."""
+    """One line a question, with its answer behind it; of a question asked again the newest answer."""
     lines: dict[str, str] = {}
     for answer in _answers(captures):
         said = _answer_value(answer)
         if said is not None:
             lines.setdefault(str(answer.get("question")), _as_text(said))
-    return "\n".join(f"{question}: {text}" for question, text in lines.items())
+    return "\n".join(_said(question.strip(), text) for question, text in lines.items())
 
 
 def _all_notes(payload: Payload, _: Captures) -> object:
@@ -188,6 +188,10 @@ def _untyped(value: Any) -> object:
     if isinstance(inner, dict):
         return inner.get("amount", inner)
     return value.get("label") or inner
+
+
+def _said(question: str, text: str) -> str:
+    return f"{question} {text}" if question.endswith(("?", ":", "？", "：")) else f"{question}: {text}"
 
 
 def _as_text(value: object) -> str:
