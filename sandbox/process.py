@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import select
 import signal
 import subprocess
@@ -10,14 +9,14 @@ import sys
 import tempfile
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self
+from typing import IO, Any, Self, cast
 
 import orjson
 import requests
 
 
 class SandboxFailedError(RuntimeError):
-    """The sandbox did not come up; its own words are in the log named."""
+    """The sandbox did not come up; the text holds its own words."""
 
 
 class SandboxProcess:
@@ -28,10 +27,16 @@ class SandboxProcess:
         ca_bundle: path of the certificate to trust, as `ready["ca_bundle"]`.
     """
 
-    def __init__(self, process: subprocess.Popen[bytes], ready: dict[str, Any]) -> None:
+    def __init__(
+        self,
+        process: subprocess.Popen[bytes],
+        ready: dict[str, Any],
+        scratch: tempfile.TemporaryDirectory[str] | None = None,
+    ) -> None:
         self.ready = ready
         self.ca_bundle: str = ready["ca_bundle"]
         self._process = process
+        self._scratch = scratch
         self._session = requests.Session()
         self._session.trust_env = False  # a proxy or a bundle of the environment is not meant for this
         self._session.verify = self.ca_bundle
@@ -68,8 +73,8 @@ class SandboxProcess:
         except subprocess.TimeoutExpired:
             self._process.kill()
             self._process.wait()
-        if self._process.stdout is not None:
-            self._process.stdout.close()
+        if self._scratch is not None:
+            self._scratch.cleanup()
         return self._process.returncode
 
     def __enter__(self) -> Self:
@@ -92,33 +97,29 @@ def start(
     """Start a sandbox and wait until it listens.
 
     Args:
-        state_dir: where it keeps credentials, its ready file and its log; a new temporary folder if not given.
+        state_dir: where it keeps credentials, its ready file and its log; without it, a folder that goes with it.
     Raises:
         SandboxFailedError: it ended, or did not listen in time.
     """
-    folder = state_dir or Path(tempfile.mkdtemp(prefix="sandbox-"))
-    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    ready_file, log = folder / "ready.json", folder / "server.log"
-    command = [sys.executable, "-m", "sandbox.server", "--port", str(port), "--orgs", str(orgs)]
-    command += [
-        "--ready-file",
-        str(ready_file),
-        "--state-dir",
-        str(folder),
-        *(["--sample"] if sample else []),
-    ]
+    scratch = None
+    if state_dir is None:
+        scratch = tempfile.TemporaryDirectory(prefix="sandbox-")
+        state_dir = Path(scratch.name)
+    state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
+    ready_file, log = state_dir / "ready.json", state_dir / "server.log"
+    command = [sys.executable, "-m", "sandbox.server", f"--port={port}", f"--orgs={orgs}"]
+    command += [f"--ready-file={ready_file}", f"--state-dir={state_dir}", *(["--sample"] if sample else [])]
     with log.open("wb") as errors:
-        process = subprocess.Popen(  # noqa: S603 - our own interpreter and module
-            command, stdout=subprocess.PIPE, stderr=errors, env={**os.environ, "PYTHONUNBUFFERED": "1"}
-        )
-    if process.stdout is None or not _says_ready(process.stdout.fileno(), timeout_s):
+        process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)  # noqa: S603 - our own module
+    if not _says_ready(process, timeout_s):
         process.kill()
         process.wait()
-        raise SandboxFailedError(f"the sandbox did not start; see {log}")
-    return SandboxProcess(process, orjson.loads(ready_file.read_bytes()))
+        raise SandboxFailedError(f"the sandbox did not start: {log.read_text().strip() or 'no word from it in time'}")
+    return SandboxProcess(process, orjson.loads(ready_file.read_bytes()), scratch)
 
 
-def _says_ready(descriptor: int, timeout_s: float) -> bool:
+def _says_ready(process: subprocess.Popen[bytes], timeout_s: float) -> bool:
     """Wait for the line the server prints once it listens; False when it ends or the time is over first."""
-    readable, _, _ = select.select([descriptor], [], [], timeout_s)
-    return bool(readable) and bool(os.read(descriptor, 4096))
+    with cast(IO[bytes], process.stdout) as output:
+        readable, _, _ = select.select([output], [], [], timeout_s)
+        return bool(readable) and bool(output.readline())
