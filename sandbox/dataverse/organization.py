@@ -21,9 +21,7 @@ class Transaction:
 class Organization:
     """The semantics of one organisation. `handle` never raises for what a client did wrong."""
 
-    def __init__(
-        self, organization_id: UUID, url: str, clock: Callable[[], datetime], name: str = "sandbox"
-    ) -> None:
+    def __init__(self, organization_id: UUID, url: str, clock: Callable[[], datetime], name: str = "sandbox") -> None:
         self.organization_id = organization_id
         self.url = url
         self.clock = clock
@@ -40,9 +38,7 @@ class Organization:
         """Group everything handled inside; call `rollback()` on it to undo."""
         yield Transaction()
 
-    def register_application_user(
-        self, client_id: str, name: str, missing_privileges: Iterable[str] = ()
-    ) -> UUID:
+    def register_application_user(self, client_id: str, name: str, missing_privileges: Iterable[str] = ()) -> UUID:
         """Create the `systemuser` row of an application, or change its privileges; returns its id."""
         user_id = uuid4()
         self._callers[client_id] = Caller(user_id, client_id, frozenset(missing_privileges))
@@ -55,6 +51,10 @@ class Organization:
     def caller_for(self, client_id: str) -> Caller | None:
         """The application user of a client id, or None when it is not registered here."""
         return self._callers.get(client_id)
+
+    def table_of(self, path: str) -> str | None:
+        """Logical name of the table a relative path addresses, None for everything that is not a table."""
+        return None
 
     def reset(self) -> None:
         """Back to a freshly made organisation: seed rows, shipped schema, default settings; users stay."""

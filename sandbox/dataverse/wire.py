@@ -51,7 +51,8 @@ class Response:
         table: logical name of the table touched, if any.
         rows: rows written, or rows returned.
         committed: a write that changed data.
-        ids: ids of the rows written, in request order.
+        changes: one (event, table, id) for each row a committed write created, updated or deleted, rows of deep
+            inserts included; event is "create", "update" or "delete", table a logical name.
         operation: "Create", "Update", "Upsert", "Delete", "Retrieve", "RetrieveMultiple", "CreateMultiple", ...
         code: the error code ("0x80040217") of a refusal.
     """
@@ -62,6 +63,6 @@ class Response:
     table: str | None = None
     rows: int = 0
     committed: bool = False
-    ids: tuple[str, ...] = ()
+    changes: tuple[tuple[str, str, str], ...] = ()
     operation: str = ""
     code: str | None = None
