@@ -172,7 +172,7 @@ def note(entry: Entry, response: Response) -> None:
     entry.status, entry.code, entry.committed = response.status, response.code, response.committed
     entry.table = response.table or entry.table
     entry.operation = response.operation or entry.operation
-    entry.rows, entry.ids = response.rows, response.ids
+    entry.rows, entry.ids = response.rows, tuple(record_id for _, _, record_id in response.changes)
 
 
 def _refused(status: int, code: str, message: str) -> Response:

@@ -131,7 +131,10 @@ class World:
         if "sample" in content:
             from sandbox.sample import generate  # its tables of names are wanted by few of those who start a server
 
-            sample = generate(**content["sample"])
+            options = dict(content["sample"])
+            if "now" in options:
+                options["now"] = datetime.fromisoformat(options["now"])
+            sample = generate(**options)
             self.capture.load(sample.prospects, sample.events, sample.forms, sample.users, sample.fields)
             self.expected_balance = sample.expected_balance
             loaded |= {"prospects": len(sample.prospects), "expected_balance": sample.expected_balance}
