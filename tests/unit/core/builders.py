@@ -15,7 +15,12 @@ modest = settings(deadline=None, max_examples=60, derandomize=bool(os.environ.ge
 
 
 def submission(**values: Any) -> dict[str, Any]:
-    plain = {"id": "sub_00000001", "captured_at": "2026-03-04T09:00:00.000Z", "method": "badge_scan", "state": "complete"}
+    plain = {
+        "id": "sub_00000001",
+        "captured_at": "2026-03-04T09:00:00.000Z",
+        "method": "badge_scan",
+        "state": "complete",
+    }
     return plain | values
 
 

@@ -200,4 +200,9 @@ def test_countries() -> None:
         "Deutschland",
         "XX",
     ]
-    assert [country_code(text) for text in ("de", "germany", "Côte d'Ivoire", "Deutschland")] == ["DE", "DE", "CI", None]
+    assert [country_code(text) for text in ("de", "germany", "Côte d'Ivoire", "Deutschland")] == [
+        "DE",
+        "DE",
+        "CI",
+        None,
+    ]

@@ -23,9 +23,7 @@ from dynamics.core.policy import (
 )
 
 A, B, LINKED = UUID(int=1), UUID(int=2), UUID(int=9)
-POLICY = Policy(
-    Check.CONTACTS_THEN_LEADS, MatchBy.EMAIL_OR_NAME, Several.UPDATE_MOST_RECENTLY_UPDATED, CreateRule.LEAD
-)
+POLICY = Policy(Check.CONTACTS_THEN_LEADS, MatchBy.EMAIL_OR_NAME, Several.UPDATE_MOST_RECENTLY_UPDATED, CreateRule.LEAD)
 UNCHECKED = replace(POLICY, check=Check.NONE)
 ONE = Match("contact", (A,), "name")
 TWO = Match("lead", (B, A), "email")
