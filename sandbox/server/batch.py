@@ -54,11 +54,13 @@ class BatchRun:
         self._journal = journal
         self._faults = faults
         self._whole = whole
+        self._origins = {environment.url}
         self._rows = 0
         self._committed = False
 
     def run(self, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Carry out a batch and write its answer."""
+        self._origins.add(f"https://{headers.get('host', '')}")
         try:
             items = multipart.parse(headers.get("content-type", ""), body)
         except multipart.MalformedBatchError as error:
@@ -102,7 +104,7 @@ class BatchRun:
                 done.append((response, entry))
                 answers.append(_as_answer(response, part.content_id))
                 if part.content_id is not None:
-                    references[part.content_id] = _reference(response)
+                    references[part.content_id] = _reference(response, entry.path)
         self._settle(done)
         return answers
 
@@ -132,7 +134,7 @@ class BatchRun:
         if len(part.target) > MAX_PART_URL:
             return _refused(414, "0x80060888", f"The URL of a batch operation is limited to {MAX_PART_URL} characters.")
         whole_url = "://" in part.target.partition("?")[0]
-        if whole_url and not part.target.startswith(f"{self._environment.url}/"):
+        if whole_url and "/".join(part.target.split("/", 3)[:3]) not in self._origins:
             return _refused(400, "0x80060888", "The URL of a batch operation names another service.")
         path = target.service_path
         if path is None and not whole_url and not target.path.startswith("/"):
@@ -189,12 +191,18 @@ def _as_answer(response: Response, content_id: str | None) -> Answer:
     return Answer(response.status, list(headers.items()), response.body, content_id)
 
 
-def _reference(response: Response) -> str:
-    """The path `$n` stands for: where the record is, from the service root."""
+def _reference(response: Response, path: str) -> str:
+    """The path `$n` stands for: where the record is, from the service root; empty if there is none.
+
+    Args:
+        path: of the request, for an answer with a representation: it names no record in its headers.
+    """
     for name, value in response.headers:
         if name.lower() == "odata-entityid":
             return decode(value).service_path or ""
-    return ""
+    table_set = (Target(path, ()).service_path or "").partition("(")[0].partition("?")[0]
+    outer = (record_id for _, table, record_id in response.changes if table == response.table)
+    return next((f"{table_set}({record_id})" for record_id in outer), "")
 
 
 def _resolved_url(target: str, references: Mapping[str, str]) -> str:

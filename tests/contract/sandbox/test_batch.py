@@ -105,6 +105,13 @@ def test_references_point_at_earlier_changes(sandbox: SandboxProcess, crm: WebAp
     assert found["_parentcontactid_value"] == contact["contactid"]
 
 
+def test_a_reference_to_a_record_answered_in_full(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
+    full = part(f"POST {SERVICE}leads", '{"lastname":"A"}', content_id=1, headers="Prefer: return=representation\r\n")
+    answer = post(crm, change_set(full, part("PATCH $1", '{"lastname":"B"}', content_id=2)))
+    assert statuses(answer) == [201, 204], answer.text
+    assert names(sandbox) == ["B"]
+
+
 def test_an_unknown_reference_is_refused(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
     answer = post(crm, change_set(create("A", 1), part("PATCH $7", "{}", content_id=2)))
     assert (answer.status_code, statuses(answer)) == (400, [400])
@@ -131,7 +138,7 @@ def test_headers_of_a_part_are_its_own(crm: WebApiCaller) -> None:
 
 
 @pytest.mark.parametrize("root", ["{url}/api/data/v9.2/", "/api/data/v9.2/", ""])
-def test_a_part_may_name_its_target_three_ways(crm: WebApiCaller, root: str) -> None:
+def test_a_part_may_name_its_target_in_three_ways(crm: WebApiCaller, root: str) -> None:
     answer = post(crm, part(f"GET {root.format(url=crm.url)}WhoAmI"))
     assert statuses(answer) == [200]
 
