@@ -164,19 +164,21 @@ def _clean(cell: str | list[Any]) -> tuple[object, int]:
 
 
 def _filled(template: Template, values: Sequence[object]) -> str | Misfit | None:
-    """The template with its values; None when all are blank.
+    """The template with its values, each without outer blanks; None when all are blank.
 
     What stands between two values needs both. Words at the outer ends always stay, punctuation there goes with the
     value it stands next to: `{company.name} ({event.name})` without an event is the company alone.
     """
-    texts = [None if value is None else text_of(value) for value in values]
-    if any(text is None and value is not None for text, value in zip(texts, values, strict=True)):
-        return Misfit("not_text", "a structured value", "cannot be written as text")
-    parts = list(_parts(template.literals, texts))
-    return "".join(parts) if any(texts) else None
+    texts = []
+    for value in values:
+        text = "" if value is None else text_of(value)
+        if text is None:
+            return Misfit("not_text", value_class(value), "cannot be written as text")
+        texts.append(text.strip())
+    return "".join(_parts(template.literals, texts)) if any(texts) else None
 
 
-def _parts(literals: Sequence[str], texts: Sequence[str | None]) -> Iterator[str]:
+def _parts(literals: Sequence[str], texts: Sequence[str]) -> Iterator[str]:
     if texts[0] or _has_words(literals[0]):
         yield literals[0]
     begun = False

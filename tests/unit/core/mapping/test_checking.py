@@ -1,0 +1,104 @@
+"""A mapping against live metadata, and rows against what a new record needs."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import pytest
+
+from dynamics.core.mapping import check_mapping, missing_required, parse_mapping
+from dynamics.core.metadata import Column, RequiredLevel
+from tests.unit.core.builders import LEAD, table, text
+
+HEADER = "target,source,transform,default,write,blank\n"
+
+
+def check(*rows: str, creates: bool = False) -> list[str]:
+    mapping = parse_mapping("lead", HEADER + "\n".join(rows), "lead.csv", {})
+    return [str(fault) for fault in check_mapping(mapping, LEAD, creates)]
+
+
+def test_a_good_mapping_has_no_faults() -> None:
+    rows = (
+        "subject,{first_name},truncate,Unknown,create_only,",
+        "lastname,last_name,,,,",
+        "leadsourcecode,=7,,,create_only,",
+        "importsequencenumber,=1,,,create_only,",
+        "donotphone,=true,,,,",
+        "budgetamount,custom.budget,,0,,",
+        "estimatedclosedate,=2026-12-31,,,,",
+        "jobtitle,job_title,,,,clear",
+    )
+    assert check(*rows, creates=True) == []
+
+
+@pytest.mark.parametrize(
+    ("row", "fault"),
+    [
+        ("jobtitel,job_title,,,,", "lead.csv:2: lead has no column 'jobtitel'. Did you mean 'jobtitle'?"),
+        (
+            "parentaccountid,company.name,,,,",
+            "lead.csv:2: 'parentaccountid' is a lookup. Lookups are not supported yet",
+        ),
+        ("ownerid,owner.email,,,,", "lead.csv:2: 'ownerid' is a lookup."),
+        ("entityimage,first_name,,,,", "lead.csv:2: 'entityimage' has the type Image, which cannot be mapped."),
+        ("fullname,full_name,,,,", "lead.csv:2: 'fullname' is filled by Dynamics"),
+        ("importsequencenumber,=1,,,,", "lead.csv:2: 'importsequencenumber' can be set on a new record only."),
+        ("leadid,prospect_id,,,always,", "lead.csv:2: 'leadid' can be set on a new record only."),
+        ("numberofemployees,company.employee_count,,,append,", "lead.csv:2: 'numberofemployees' is no text"),
+        ("numberofemployees,company.employee_count,truncate,,,", "lead.csv:2: 'numberofemployees' is no text"),
+        ("lastname,last_name,,,,clear", "lead.csv:2: 'lastname' is required and cannot be cleared."),
+        (
+            "leadsourcecode,=8,,,,",
+            "lead.csv:2: The constant does not go into 'leadsourcecode': text of 1 characters is",
+        ),
+        ("leadsourcecode,lead_source,,Web,,", "lead.csv:2: The default does not go into 'leadsourcecode'"),
+        ("numberofemployees,=many,,,,", "lead.csv:2: The constant does not go into 'numberofemployees'"),
+        (f"jobtitle,job_title,,{'x' * 101},,", "lead.csv:2: The default does not go into 'jobtitle'"),
+        ("estimatedclosedate,=31.12.2026,,,,", "lead.csv:2: The constant does not go into 'estimatedclosedate'"),
+    ],
+)
+def test_what_would_fail_in_this_account(row: str, fault: str) -> None:
+    (found,) = check(row)
+    assert found.startswith(fault)
+
+
+def test_the_options_are_listed() -> None:
+    assert check("leadsourcecode,=8,,,,")[0].endswith("It takes 1 Advertisement, 7 Trade Show.")
+
+
+def test_a_column_for_updates_alone_stands_in_the_way_of_creates() -> None:
+    row = "lastusedincampaign,updated_at,,,,"
+    assert check(row) == []
+    assert "cannot be set on a new record" in "".join(check(row, "subject,=x,,,,", "lastname,=y,,,,", creates=True))
+
+
+def test_what_a_new_record_needs_must_be_mapped() -> None:
+    assert check("firstname,first_name,,,,", creates=True) == [
+        "lead.csv: A new lead needs 'lastname'; it is not mapped. Add a row for it.",
+        "lead.csv: A new lead needs 'subject'; it is not mapped. Add a row for it.",
+    ]
+    assert check("firstname,first_name,,,,", creates=False) == []
+
+
+def test_missing_required() -> None:
+    assert missing_required(LEAD, {"subject": "x", "lastname": None}) == ["lastname"]
+    assert missing_required(LEAD, {"subject": "x", "lastname": "Lee"}) == []
+
+
+@pytest.mark.parametrize(
+    ("column", "missing"),
+    [
+        (text("a", required=RequiredLevel.RECOMMENDED), []),
+        (text("a", required=RequiredLevel.SYSTEM), ["a"]),
+        (text("a", required=RequiredLevel.SYSTEM, creatable=False), []),
+        (Column("a", "Picklist", RequiredLevel.APPLICATION), ["a"]),
+        (Column("a", "Boolean", RequiredLevel.SYSTEM), []),
+        (Column("a", "Owner", RequiredLevel.SYSTEM), []),
+        (Column("a", "State", RequiredLevel.SYSTEM), []),
+        (Column("a", "Uniqueidentifier", RequiredLevel.SYSTEM), []),
+    ],
+)
+def test_what_the_server_fills_is_not_missed(column: Column, missing: list[str]) -> None:
+    assert missing_required(table(column), {}) == missing
+    assert missing_required(table(replace(column, required=RequiredLevel.NONE)), {}) == []
