@@ -1,0 +1,29 @@
+"""Configuration, read once at the edge: connections and the files of include/ become frozen types.
+
+`connections` reads Airflow's connection form from the environment, `accounts` turns connections into accounts, `actions`
+reads sync actions, `mapping_sets` reads mapping tables. Every fault is a `Fault` with file, line and remedy, all at once.
+"""
+
+from __future__ import annotations
+
+from dynamics.config.accounts import audit_url, captello_account, dynamics_account
+from dynamics.config.actions import Duplicates, SyncAction, Triggers, list_actions, load_action
+from dynamics.config.connections import ConnectionFields, connection_from_environment
+from dynamics.config.include import include_directory
+from dynamics.config.mapping_sets import MappingSet, load_mapping_set
+
+__all__ = [
+    "ConnectionFields",
+    "Duplicates",
+    "MappingSet",
+    "SyncAction",
+    "Triggers",
+    "audit_url",
+    "captello_account",
+    "connection_from_environment",
+    "dynamics_account",
+    "include_directory",
+    "list_actions",
+    "load_action",
+    "load_mapping_set",
+]

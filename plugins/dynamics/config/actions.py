@@ -1,0 +1,178 @@
+"""Sync actions: include/actions/<name>.yaml as a frozen type, with what one run overrides.
+
+Says which account, mapping, duplicate policy and create rule a sync has; what they mean is decided in `core.policy`. The
+mapping's files and the connection are read elsewhere. Source: design part 5.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
+
+from dynamics.config.action_faults import unusable
+from dynamics.config.include import is_name, read_text, shown
+from dynamics.config.located_yaml import Located, Path as Place, read_yaml
+from dynamics.config.wording import nearest
+from dynamics.core.policy import Check, CreateRule, MatchBy, Policy, Several
+from dynamics.errors import ConfigurationError, Fault
+
+EmailColumn = Literal["emailaddress1", "emailaddress2", "emailaddress3"]
+Text = Annotated[str, Field(min_length=1, max_length=250)]
+
+# Params of a run -> where they stand in the action.
+OVERRIDES: Mapping[str, Place] = {
+    "account": ("account",),
+    "duplicate_check": ("duplicates", "check"),
+    "match_by": ("duplicates", "match_by"),
+    "duplicate_action": ("duplicates", "several"),
+    "create": ("create",),
+    "max_rejected_percent": ("max_rejected_percent",),
+}
+
+
+class _Settings(BaseModel):
+    model_config = ConfigDict(frozen=True, extra="forbid")
+
+
+class Duplicates(_Settings):
+    """Where existing records are looked for, what makes them the same person, and which of several is updated."""
+
+    check: Check
+    match_by: MatchBy = MatchBy.EMAIL
+    several: Several = Several.UPDATE_MOST_RECENTLY_UPDATED
+
+
+class Fulfillment(_Settings):
+    """At once, when a webhook says so: of these events and forms, of all where none is named."""
+
+    events: tuple[Text, ...] = ()
+    forms: tuple[Text, ...] = ()
+
+
+class Where(_Settings):
+    """Which prospects an automation takes."""
+
+    event_id: Text | None = None
+    form_id: Text | None = None
+    owner_id: Text | None = None
+
+
+class Automation(_Settings):
+    """On a schedule: five cron fields, UTC."""
+
+    schedule: Text
+    where: Where = Where()
+
+    @field_validator("schedule")
+    @classmethod
+    def _five_fields(cls, text: str) -> str:
+        if len(text.split()) != 5:
+            raise ValueError('five cron fields are wanted, such as "*/5 * * * *"')
+        return text
+
+
+class Triggers(_Settings):
+    """What may start this action."""
+
+    fulfillment: Fulfillment | None = None
+    automation: Automation | None = None
+    bulk: StrictBool = True
+
+
+class SyncAction(_Settings):
+    """One sync action. `name` is its file's; `max_rejected_percent` is the share of a run that may be rejected."""
+
+    name: Text
+    account: Text
+    mapping: Text = "default"
+    duplicates: Duplicates
+    create: CreateRule
+    triggers: Triggers = Triggers()
+    extras: dict[str, Any] = Field(default_factory=dict)
+    max_rejected_percent: float = Field(0.0, ge=0, le=100)
+    include_inactive: StrictBool = False
+    email_columns: tuple[EmailColumn, ...] = Field(("emailaddress1",), min_length=1)
+    on_resync: Literal["update", "create"] = "update"
+    update_existing: StrictBool = True
+
+    def policy(self) -> Policy:
+        """What `core.policy` decides by. With `update_existing: false` existing records are left alone."""
+        return Policy(
+            check=self.duplicates.check,
+            match_by=self.duplicates.match_by,
+            several=self.duplicates.several if self.update_existing else Several.SKIP,
+            create=self.create,
+            include_inactive=self.include_inactive,
+            email_columns=self.email_columns,
+            on_resync=self.on_resync,
+        )
+
+
+def list_actions(include: Path) -> tuple[str, ...]:
+    """The names of all actions, sorted. Reads no file."""
+    return tuple(sorted(path.stem for path in (include / "actions").glob("*.yaml") if is_name(path.stem)))
+
+
+def load_action(include: Path, name: str, overrides: Mapping[str, Any] | None = None) -> SyncAction:
+    """Read include/actions/<name>.yaml.
+
+    Args:
+        include: the folder of `include_directory`.
+        name: the action's.
+        overrides: param -> value, for one run; None is no value. `duplicate_action` also settles `update_existing`.
+    Raises:
+        ConfigurationError: no such action, or all faults of its file and of the overrides.
+    """
+    path = include / "actions" / f"{name}.yaml"
+    if not is_name(name) or not path.is_file():
+        what = f"There is no action '{name}'."
+        raise ConfigurationError([Fault("include/actions", None, what, nearest(name, list_actions(include)))])
+    file = shown(include, path)
+    written = read_yaml(read_text(include, path), file)
+    faults = _own_faults(written, name, file)
+    content, overridden = _with_overrides(written.content, overrides or {}, faults)
+    try:
+        action = SyncAction.model_validate({**content, "name": name})
+    except ValidationError as wrong:
+        faults += unusable(wrong, SyncAction, written, file, overridden)
+        raise ConfigurationError(faults) from None
+    if faults:
+        raise ConfigurationError(faults)
+    return action
+
+
+def _own_faults(written: Located, name: str, file: str) -> list[Fault]:
+    """What the types cannot tell."""
+    faults = []
+    if written.content.pop("name", name) != name:
+        what = "'name' is not the file's name."
+        faults.append(Fault(file, written.line(("name",)), what, "Leave it out: an action is named by its file."))
+    if written.content.get("extras"):
+        what = "'extras' are not supported by this version: nothing would be done with them."
+        faults.append(Fault(file, written.line(("extras",)), what, "Take them out."))
+    return faults
+
+
+def _with_overrides(
+    content: Mapping[str, Any], overrides: Mapping[str, Any], faults: list[Fault]
+) -> tuple[dict[str, Any], dict[Place, str]]:
+    """The content with the overrides put in, and where which param stands now."""
+    changed = dict(content)
+    overridden: dict[Place, str] = {}
+    for param, value in overrides.items():
+        place = OVERRIDES.get(param)
+        if place is None:
+            faults.append(Fault("params", None, f"There is no param '{param}'.", nearest(param, OVERRIDES)))
+        elif value is not None:
+            overridden[place] = param
+            if len(place) == 1:
+                changed[place[0]] = value
+            else:
+                inner = changed.get(place[0])
+                changed[place[0]] = {**(inner if isinstance(inner, Mapping) else {}), place[1]: value}
+    if ("duplicates", "several") in overridden:
+        changed.pop("update_existing", None)
+    return changed, overridden
