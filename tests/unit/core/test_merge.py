@@ -74,7 +74,7 @@ def test_notes_that_grew_are_appended_once() -> None:
 
 def test_nothing_is_appended_beyond_the_length() -> None:
     wanted, current, modes = {"jobtitle": "x" * 60}, {"jobtitle": "y" * 60}, {"jobtitle": APPEND}
-    assert changes(wanted, current, **modes) == {}
+    assert changes(wanted, current, None, **modes) == {}
     assert unappended(wanted, current, modes, LEAD) == ["jobtitle"]
     assert unappended(wanted, {"jobtitle": "y" * 30}, modes, LEAD) == []
     assert unappended(wanted, {}, modes, LEAD) == []
@@ -124,7 +124,7 @@ def test_equality_by_type(column: str, ours: object, theirs: object, same: bool)
 
 
 def test_the_newest_that_says_something_wins_per_column() -> None:
-    members = [
+    members: list[dict[str, Any]] = [
         {"jobtitle": "Engineer", "firstname": "Ann", "telephone1": None},
         {"jobtitle": "CEO", "lastname": "Lee", "telephone1": None},
         {"jobtitle": None, "donotphone": False},

@@ -34,7 +34,7 @@ class MappingReject:
     message: str
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Mapped:
     """A mapped chunk.
 
