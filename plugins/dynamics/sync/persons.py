@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import pandas as pd
@@ -72,6 +73,7 @@ class PersonFinder:
         match = match_keys(values)
         records: Records = {}
         hits = self._hits(match, values, records)
+        emails, names = match["email_key"].to_dict(), match["name_key"].to_dict()
         targets, newcomers = [], []
         for members in self._persons(chunk, match, hits):
             hit = next((hits[key] for key in members if key in hits), None)
@@ -79,7 +81,7 @@ class PersonFinder:
             if isinstance(decision, Update):
                 targets.append(_update(decision, members, records[decision.table, decision.record_id]))
             elif isinstance(decision, Create):
-                newcomers.append(self._newcomer(members, decision.table, match))
+                newcomers.append(self._newcomer(members, decision.table, emails, names))
             else:
                 settle_decision(chunk, members, decision)
         return targets + self._hold(chunk, newcomers, now)
@@ -127,13 +129,14 @@ class PersonFinder:
 
     # ------------------------------------------------------------ persons nobody has yet
 
-    def _newcomer(self, members: list[int], table: str, match: pd.DataFrame) -> Newcomer:
-        emails = [key for key in match.loc[members, "email_key"] if key is not None]
-        names = [key for key in match.loc[members, "name_key"] if key is not None]
-        keys = [person_key("email", key) for key in emails] if self.policy.check.tables else []
+    def _newcomer(
+        self, members: list[int], table: str, emails: Mapping[Any, str | None], names: Mapping[Any, str | None]
+    ) -> Newcomer:
+        own_emails = [email for key in members if (email := emails[key]) is not None]
+        keys = [person_key("email", email) for email in own_emails] if self.policy.check.tables else []
         if self.policy.check.tables and self.policy.match_by is MatchBy.EMAIL_OR_NAME:
-            keys += [person_key("name", key) for key in names]
-        return Newcomer(members, table, "email" if emails else "name", tuple(dict.fromkeys(keys)))
+            keys += [person_key("name", name) for key in members if (name := names[key]) is not None]
+        return Newcomer(members, table, "email" if own_emails else "name", tuple(dict.fromkeys(keys)))
 
     def _hold(self, chunk: Chunk, newcomers: list[Newcomer], now: datetime) -> list[Target]:
         """A create for each person that is ours to create, an update for each that somebody created meanwhile."""
