@@ -49,7 +49,12 @@ XK Kosovo; YE Yemen; YT Mayotte; ZA South Africa; ZM Zambia; ZW Zimbabwe
 NAME_BY_CODE: dict[str, str] = {
     entry[:2]: entry[3:] for entry in (part.strip() for part in _NAMES.replace("\n", " ").split(";"))
 }
-_CODE_BY_NAME = {name.casefold(): code for code, name in NAME_BY_CODE.items()}
+_CODE_BY_NAME = {name.casefold(): code for code, name in NAME_BY_CODE.items()} | {
+    "uk": "GB",
+    "great britain": "GB",
+    "usa": "US",
+    "united states of america": "US",
+}
 
 
 def country_name(text: str) -> str:

@@ -93,10 +93,12 @@ def _writing_faults(rule: Rule, column: Column, creates: bool) -> Iterator[tuple
 
 
 def _fixed_value_faults(rule: Rule, column: Column) -> Iterator[tuple[str, str]]:
-    """Constants and defaults stand in the table: whether they fit can be told now."""
+    """Constants, defaults and what a value table gives stand in the files: whether they fit can be told now."""
     convert = coercer(column)
-    fixed = {"default": rule.default, "constant": rule.origin.text if isinstance(rule.origin, Constant) else None}
-    for kind, text in fixed.items():
+    fixed = [("default", rule.default), ("constant", rule.origin.text if isinstance(rule.origin, Constant) else None)]
+    if rule.steps and not rule.truncates:
+        fixed += [(f"value table's '{text}'", text) for text in rule.steps[-1].outputs]
+    for kind, text in fixed:
         fitted = convert(text) if convert is not None and text else None
         if isinstance(fitted, Misfit):
             options = ", ".join(f"{value} {label}" for value, label in column.options.items())

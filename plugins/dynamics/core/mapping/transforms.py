@@ -27,10 +27,11 @@ _SENTINEL_TIME = datetime(2024, 12, 31, 23, 58, 59, tzinfo=UTC)
 
 @dataclass(frozen=True)
 class Step:
-    """One named step, bound to its argument."""
+    """One named step, bound to its argument. `outputs`: all that can come out, where the step alone decides that."""
 
     name: str
     convert: Convert
+    outputs: tuple[str, ...] = ()
 
     def over(self, cells: Sequence[object], regions: Sequence[str | None]) -> list[object]:
         """The column after this step; blanks and misfits pass, a result of nothing is a blank."""
@@ -56,7 +57,8 @@ def build_step(name: str, argument: str | None, tables: ValueTables) -> Step:
         if argument is not None:
             raise BadArgumentError(f"'{name}' takes no argument")
         return Step(name, _PLAIN[name])
-    return Step(name, _WITH_ARGUMENT[name](argument, tables))
+    convert = _WITH_ARGUMENT[name](argument, tables)
+    return Step(name, convert, tuple(tables[argument].values()) if name == "map" and argument else ())
 
 
 # ---------------------------------------------------------------- text
