@@ -67,6 +67,14 @@ def test_the_options_are_listed() -> None:
     assert check("leadsourcecode,=8,,,,")[0].endswith("It takes 1 Advertisement, 7 Trade Show.")
 
 
+def test_what_a_value_table_gives_must_fit() -> None:
+    row = f"{HEADER}leadsourcecode,lead_source,map(sources),,,\n"
+    good, bad = {"expo": "7", "*": ""}, {"expo": "7", "web": "8"}
+    assert check_mapping(parse_mapping("lead", row, "lead.csv", {"sources": good}), LEAD, creates=False) == []
+    (fault,) = check_mapping(parse_mapping("lead", row, "lead.csv", {"sources": bad}), LEAD, creates=False)
+    assert fault.what.startswith("The value table's '8' does not go into 'leadsourcecode'")
+
+
 def test_a_column_for_updates_alone_stands_in_the_way_of_creates() -> None:
     row = "lastusedincampaign,updated_at,,,,"
     assert check(row) == []
