@@ -84,7 +84,7 @@ class FakeLedger:
     def run(self, run_id: UUID) -> Run:
         return self.runs[run_id]
 
-    def bind_account(self, account: str, organization_id: UUID) -> UUID:
+    def bind_account(self, account: str, organization_id: UUID, url: str) -> UUID:
         return self.bound.setdefault(account, organization_id)
 
     def finish_run(self, run_id: UUID, state: str, requests: int) -> RunCounts:

@@ -349,8 +349,8 @@ class Ledger(Protocol):
     def run(self, run_id: UUID) -> Run:
         """Raises ConfigurationError when there is no such run."""
 
-    def bind_account(self, account: str, organization_id: UUID) -> UUID:
-        """Bind at first use; return the organisation id that the account is bound to."""
+    def bind_account(self, account: str, organization_id: UUID, url: str) -> UUID:
+        """Bind at first use; return the organisation id that the account is bound to. `url` is kept to link to records."""
 
     def finish_run(self, run_id: UUID, state: str, requests: int) -> RunCounts:
         """Set state ("succeeded" | "failed") and finished_at. Idempotent."""

@@ -6,8 +6,6 @@ A run that starts is a run that can be finished; a run that cannot start says ev
 from __future__ import annotations
 
 from collections.abc import Mapping
-from uuid import UUID
-
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.mapping import check_mapping
 from dynamics.core.policy import CreateRule, Policy
@@ -31,7 +29,7 @@ def preflight(
         AccountError, TransientError: the organisation could not be asked.
     """
     organization = crm.organization()
-    faults = _binding_faults(account, organization.organization_id, ledger)
+    faults = _binding_faults(account, organization, ledger)
     for table in tables_of(policy):
         creates = policy.create.value == table
         faults += check_mapping(mappings[table], crm.metadata(table), creates)
@@ -40,15 +38,15 @@ def preflight(
     return organization
 
 
-def _binding_faults(account: str, organization_id: UUID, ledger: Ledger) -> list[Fault]:
-    bound = ledger.bind_account(account, organization_id)
-    if bound == organization_id:
+def _binding_faults(account: str, organization: Organization, ledger: Ledger) -> list[Fault]:
+    bound = ledger.bind_account(account, organization.organization_id, organization.url)
+    if bound == organization.organization_id:
         return []
     return [
         Fault(
             f"connection {account}",
             None,
-            f"is bound to organisation {bound}, but its address now leads to organisation {organization_id}.",
+            f"is bound to organisation {bound}, but its address now leads to organisation {organization.organization_id}.",
             "Correct the address, or use a new connection id for the other organisation.",
         )
     ]
