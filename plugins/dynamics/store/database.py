@@ -1,0 +1,120 @@
+"""Opens the audit database, brings its schema up to date when asked to, and checks that it is.
+
+Nothing migrates on import or in a worker: `upgrade` is run by `dynamics-sync db upgrade`, workers call `check_schema`.
+"""
+
+from __future__ import annotations
+
+from functools import cache
+from pathlib import Path
+
+import sqlalchemy as sa
+from alembic import command
+from alembic.config import Config
+from alembic.script import ScriptDirectory
+from sqlalchemy.exc import ArgumentError, DBAPIError
+
+from dynamics.errors import ConfigurationError, Fault
+from dynamics.store.faults import Trouble, classify, configuration_error, translate
+
+MIGRATIONS = Path(__file__).parent / "migrations"
+MIGRATION_LOCK = 0x64796E616D696373  # any number that nobody else in this database uses: "dynamics"
+UPGRADE = "Run `dynamics-sync db upgrade`."
+_CONNECT = {
+    "connect_timeout": 10,
+    "application_name": "dynamics-sync",
+    "keepalives_idle": 30,
+    "prepare_threshold": None,  # a transaction pooler hands each transaction another session
+}
+
+
+def create_store(url: str | sa.URL) -> sa.Engine:
+    """An engine on the audit database. Does not connect yet.
+
+    Args:
+        url: `postgresql://...`, with any driver named or none; psycopg is used.
+    Raises:
+        ConfigurationError: no PostgreSQL URL.
+    """
+    try:
+        parsed = sa.make_url(url)
+    except ArgumentError:
+        raise _no_url("cannot be read as a database URL.") from None
+    if parsed.get_backend_name() not in ("postgresql", "postgres"):
+        raise _no_url(f"is a {parsed.get_backend_name()} database; only PostgreSQL 16 or later will do.")
+    return sa.create_engine(
+        parsed.set(drivername="postgresql+psycopg"),
+        pool_pre_ping=True,
+        pool_size=2,
+        max_overflow=8,
+        hide_parameters=True,  # an error must not quote a person
+        connect_args=_CONNECT,
+    )
+
+
+def upgrade(engine: sa.Engine) -> str:
+    """Create the schema or bring it up to date. Returns the revision it is at.
+
+    One transaction under a lock of its own: of two starters the second one waits and finds nothing left to do, and one
+    that is killed half-way leaves nothing behind.
+
+    Raises:
+        TransientError: another session holds a table for too long; nothing was changed.
+        ConfigurationError, AccountError: no such database, or no right to change it.
+    """
+    try:
+        with engine.begin() as connection:
+            connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
+            # Writers of a running release wait behind us: rather give up than hold them up.
+            connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            configuration = _alembic()
+            configuration.attributes["connection"] = connection
+            command.upgrade(configuration, "head")
+    except DBAPIError as error:
+        raise translate(error, "upgrade", engine.url) from None
+    return head_revision()
+
+
+def check_schema(engine: sa.Engine) -> None:
+    """Make sure that the database is there and at the revision of this release.
+
+    Raises:
+        ConfigurationError: missing, unreachable, not upgraded, or upgraded by a newer release.
+        AccountError: it does not let us in.
+    """
+    try:
+        with engine.connect() as connection:
+            found = connection.scalar(sa.text("SELECT version_num FROM sync.alembic_version"))
+    except DBAPIError as error:
+        if classify(error) is Trouble.UNREACHABLE:
+            remedy = "Start the server, or correct the connection dynamics_audit."
+            raise configuration_error(engine.url, "cannot be reached.", remedy) from None
+        raise translate(error, "check", engine.url) from None
+    if found == head_revision():
+        return
+    if found is None or found in _known_revisions():
+        raise configuration_error(engine.url, f"is at revision {found}, not {head_revision()}.", UPGRADE)
+    raise configuration_error(engine.url, f"was upgraded to {found} by a newer release.", "Install that release here.")
+
+
+@cache
+def head_revision() -> str:
+    """The revision this release needs."""
+    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+
+
+def _known_revisions() -> set[str]:
+    return {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+
+
+def _alembic() -> Config:
+    configuration = Config()
+    configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
+    configuration.set_main_option("path_separator", "os")
+    return configuration
+
+
+def _no_url(what: str) -> ConfigurationError:
+    return ConfigurationError(
+        [Fault("connection dynamics_audit", None, what, "Write it like postgresql://user@host/name.")]
+    )

@@ -1,0 +1,135 @@
+"""Prospects into the ledger: newest revisions kept, work items added, the prospects of one person grouped."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from dynamics.store.rows import rows_json
+from dynamics.store.transactions import LedgerPart
+from dynamics.sync.ports import DiscoveredProspect
+
+# One prospect may stand on a page twice. The order is the same for all, so that two discoveries do not lock crosswise.
+_PAGE = """
+page AS MATERIALIZED (
+    SELECT DISTINCT ON (prospect_id) prospect_id, revision, updated_at, payload, email_key, name_key
+      FROM json_to_recordset(CAST(:page AS json)) AS p (
+           prospect_id text, revision bigint, updated_at timestamptz, payload jsonb, email_key text, name_key text)
+     ORDER BY prospect_id, revision DESC, updated_at DESC
+)"""
+
+# Those that say nothing new are left out before the insert: a page that was seen before locks and writes nothing. The
+# condition stands a second time at the conflict, for a prospect that another discovery has stored meanwhile.
+_STORE = sa.text(f"""
+WITH {_PAGE}
+INSERT INTO sync.prospect AS kept (source, prospect_id, revision, payload, email_key, name_key, updated_at)
+SELECT :source, page.prospect_id, page.revision, page.payload, page.email_key, page.name_key, page.updated_at
+  FROM page LEFT JOIN sync.prospect old ON old.source = :source AND old.prospect_id = page.prospect_id
+ WHERE old.prospect_key IS NULL OR (page.revision, page.updated_at) > (old.revision, old.updated_at)
+ ORDER BY page.prospect_id
+ON CONFLICT (source, prospect_id) DO UPDATE
+   SET revision = excluded.revision, payload = excluded.payload, email_key = excluded.email_key,
+       name_key = excluded.name_key, updated_at = excluded.updated_at, stored_at = statement_timestamp()
+ WHERE (excluded.revision, excluded.updated_at) > (kept.revision, kept.updated_at)
+""")  # noqa: S608 - a constant
+
+_ADD_ITEMS = sa.text(f"""
+WITH {_PAGE}
+INSERT INTO sync.work_item (run_id, prospect_key, group_key)
+SELECT :run_id, p.prospect_key, p.prospect_key
+  FROM page JOIN sync.prospect p ON p.source = :source AND p.prospect_id = page.prospect_id
+ ORDER BY p.prospect_key
+ON CONFLICT DO NOTHING
+""")  # noqa: S608 - a constant
+
+_TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
+
+_PERSON_TABLES = (
+    sa.text("CREATE TEMPORARY TABLE shared_key (match_key text, prospect_key bigint) ON COMMIT DROP"),
+    sa.text("CREATE TEMPORARY TABLE person_group (prospect_key bigint PRIMARY KEY, group_key bigint) ON COMMIT DROP"),
+)
+
+# Only what at least two prospects of the run have in common.
+_SHARED_KEYS = sa.text("""
+INSERT INTO shared_key
+WITH item AS MATERIALIZED (
+    SELECT p.prospect_key, p.email_key, p.name_key FROM sync.work_item i JOIN sync.prospect p USING (prospect_key)
+     WHERE i.run_id = :run_id AND i.state <> 'settled'
+), item_key AS MATERIALIZED (
+    SELECT email_key AS match_key, prospect_key FROM item WHERE email_key IS NOT NULL
+     UNION ALL
+    SELECT name_key, prospect_key FROM item WHERE name_key IS NOT NULL AND :by_name
+)
+SELECT match_key, prospect_key FROM item_key
+ WHERE match_key IN (SELECT match_key FROM item_key GROUP BY match_key HAVING count(*) > 1)
+""")
+
+_EACH_ITS_OWN = sa.text("INSERT INTO person_group SELECT DISTINCT prospect_key, prospect_key FROM shared_key")
+
+# A person's group is the lowest prospect key among those it is chained to. Each round takes the lowest over all keys,
+# then that one's own group: with the second step a chain of n takes about log n rounds, not n.
+_LOWEST_OF_KEYS = sa.text("""
+WITH of_key AS (
+    SELECT k.match_key, min(g.group_key) AS group_key
+      FROM shared_key k JOIN person_group g USING (prospect_key) GROUP BY k.match_key
+), lowest AS (
+    SELECT k.prospect_key, min(o.group_key) AS group_key
+      FROM shared_key k JOIN of_key o USING (match_key) GROUP BY k.prospect_key
+)
+UPDATE person_group g SET group_key = lowest.group_key
+  FROM lowest WHERE lowest.prospect_key = g.prospect_key AND lowest.group_key < g.group_key
+""")
+_FOLLOW = sa.text("""
+UPDATE person_group g SET group_key = other.group_key
+  FROM person_group other WHERE other.prospect_key = g.group_key AND other.group_key < g.group_key
+""")
+
+_APPLY_GROUPS = sa.text("""
+UPDATE sync.work_item i SET group_key = g.group_key
+  FROM person_group g
+ WHERE i.run_id = :run_id AND i.prospect_key = g.prospect_key AND i.state <> 'settled' AND i.group_key <> g.group_key
+""")
+
+
+class Intake(LedgerPart):
+    """The part of `dynamics.sync.ports.Ledger` that is about discovery."""
+
+    def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
+        if not prospects:
+            return 0
+        given = {"run_id": run_id, "source": source, "page": rows_json([_row(p) for p in prospects])}
+
+        def work(connection: sa.Connection) -> int:
+            connection.execute(_STORE, given)
+            added = connection.execute(_ADD_ITEMS, given).rowcount
+            connection.execute(_TOUCH, given)
+            return added
+
+        return self._database.run("store prospects", work)
+
+    def group_persons(self, run_id: UUID, by_name: bool) -> None:
+        def work(connection: sa.Connection) -> None:
+            for statement in _PERSON_TABLES:
+                connection.execute(statement)
+            connection.execute(_SHARED_KEYS, {"run_id": run_id, "by_name": by_name})
+            connection.execute(_EACH_ITS_OWN)
+            while connection.execute(_LOWEST_OF_KEYS).rowcount:
+                connection.execute(_FOLLOW)
+            connection.execute(_APPLY_GROUPS, {"run_id": run_id})
+            connection.execute(_TOUCH, {"run_id": run_id})
+
+        self._database.run("group persons", work)
+
+
+def _row(found: DiscoveredProspect) -> dict[str, object]:
+    prospect = found.prospect
+    return {
+        "prospect_id": prospect.prospect_id,
+        "revision": prospect.revision,
+        "updated_at": prospect.updated_at,
+        "payload": prospect.payload,
+        "email_key": found.email_key,
+        "name_key": found.name_key,
+    }

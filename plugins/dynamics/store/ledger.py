@@ -1,0 +1,23 @@
+"""The ledger on PostgreSQL: `dynamics.sync.ports.Ledger`, put together from its parts.
+
+Each method is one short transaction of a few statements over whole batches, and safe to repeat. The parts: `runs`,
+`intake` (discovery), `work` (the queue), `persons`, `attempts`, `settling`.
+"""
+
+from __future__ import annotations
+
+from dynamics.store.attempts import Attempts
+from dynamics.store.intake import Intake
+from dynamics.store.persons import Persons
+from dynamics.store.runs import Runs
+from dynamics.store.settling import Settling
+from dynamics.store.work import Work
+
+
+class PostgresLedger(Runs, Intake, Work, Persons, Attempts, Settling):
+    """The ledger in the audit database `engine` leads to. Threads and processes may share it freely.
+
+    Raises:
+        TransientError: the database stayed away, or in the way, for some fifteen seconds.
+        ConfigurationError, AccountError: it is missing, not upgraded, or does not let us in; or there is no such run.
+    """

@@ -1,0 +1,56 @@
+"""Turns a batch of values into one JSON parameter, which a statement unfolds with `json_to_recordset`.
+
+One statement per batch, whatever its size; dataclasses go in as they are. Text that PostgreSQL cannot hold is made
+holdable here: U+0000 is removed, an unpaired surrogate becomes U+FFFD. The mapping is what warns about either.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import fields, is_dataclass
+from typing import Any
+
+import orjson
+
+_ESCAPED_NUL = b"\\u0000"  # how orjson writes U+0000; JSON text that merely spells it out is cleaned in vain, unharmed
+_LARGEST_INTEGER = 2**64
+
+
+def rows_json(rows: Sequence[object]) -> str:
+    """A JSON array of `rows`: dataclasses or mappings of JSON values, UUIDs, aware datetimes and string enums."""
+    try:
+        document = orjson.dumps(rows, default=_plain)
+    except TypeError:  # a surrogate, or a number beyond 64 bits
+        document = orjson.dumps(_storable(rows), default=_plain)
+    if _ESCAPED_NUL in document:
+        document = orjson.dumps(_storable(rows), default=_plain)
+    return document.decode()
+
+
+def storable_text(text: str) -> str:
+    """`text` as PostgreSQL can hold it."""
+    joined = text.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "replace")
+    return joined.replace("\0", "")
+
+
+def _plain(value: object) -> object:
+    if isinstance(value, Mapping):
+        return dict(value)
+    raise TypeError(f"no JSON value: {type(value).__name__}")
+
+
+def _storable(value: Any) -> Any:
+    if isinstance(value, str):
+        return storable_text(value)
+    if isinstance(value, Mapping):
+        return {storable_text(str(name)): _storable(item) for name, item in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_storable(item) for item in value]
+    if is_dataclass(value):
+        return {field.name: _storable(getattr(value, field.name)) for field in fields(value)}
+    if isinstance(value, float) and not math.isfinite(value):
+        return None
+    if isinstance(value, int) and abs(value) >= _LARGEST_INTEGER // 2:
+        return orjson.Fragment(str(value).encode())
+    return value

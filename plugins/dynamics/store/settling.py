@@ -1,0 +1,127 @@
+"""Settling: outcome, link, person and state of a prospect in one transaction, by whoever holds the item's fence."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from uuid import UUID
+
+import sqlalchemy as sa
+
+from dynamics.store.attempts import close_attempts
+from dynamics.store.rows import rows_json
+from dynamics.store.runs import keep_counts
+from dynamics.store.transactions import LedgerPart
+from dynamics.sync.ports import AttemptResult, Claim, OpenAttempt, Settlement
+
+# Closing a run waits for this lock: see `runs`.
+_SHARE_RUN = sa.text("SELECT state FROM sync.sync_run WHERE run_id = :run_id FOR KEY SHARE")
+
+# Links are written in the order of their key, since two runs may settle the same prospects at once. What counts as
+# settled includes what an earlier try of this very transaction has settled: its answer may have been lost.
+_SETTLE = sa.text("""
+WITH given AS MATERIALIZED (
+    SELECT * FROM json_to_recordset(CAST(:settlements AS json)) AS s (
+           prospect_key bigint, fence bigint, revision bigint, outcome text, reason text, "table" text, record_id uuid,
+           matched_by text, duplicates_found bigint, error_code text, error_message text, error_column text,
+           changed_columns text[], request_id text, recovered boolean, warnings text[], link json)
+), mine AS (
+    UPDATE sync.work_item i
+       SET state = 'settled', worker = NULL, lease_until = NULL
+      FROM given g
+     WHERE i.run_id = :run_id AND i.prospect_key = g.prospect_key AND i.fence = g.fence
+       AND i.state IN ('claimed', 'sent')
+    RETURNING i.prospect_key, i.attempts
+), told AS (
+    INSERT INTO sync.outcome (
+           run_id, prospect_key, revision, outcome, reason, table_name, record_id, matched_by, duplicates_found,
+           error_code, error_message, error_column, changed_columns, warnings, request_id, attempts, recovered)
+    SELECT :run_id, g.prospect_key, g.revision, g.outcome, g.reason, g."table", g.record_id, g.matched_by,
+           g.duplicates_found, g.error_code, g.error_message, g.error_column, g.changed_columns, g.warnings,
+           g.request_id, m.attempts, g.recovered
+      FROM given g JOIN mine m USING (prospect_key)
+), link AS MATERIALIZED (
+    SELECT l.* FROM mine m
+      JOIN given g USING (prospect_key)
+      JOIN LATERAL json_to_record(g.link) AS l (
+           prospect_key bigint, "table" text, record_id uuid, state text, generation bigint, content_hash text,
+           column_hashes jsonb) ON g.link IS NOT NULL
+), linked AS (
+    INSERT INTO sync.record_link AS kept (
+           organization_id, table_name, prospect_key, account, record_id, state, generation, content_hash,
+           column_hashes)
+    SELECT r.organization_id, l."table", l.prospect_key, r.account, l.record_id, l.state, l.generation, l.content_hash,
+           l.column_hashes
+      FROM sync.sync_run r, link l WHERE r.run_id = :run_id
+     ORDER BY l."table", l.prospect_key
+    ON CONFLICT (organization_id, table_name, prospect_key) DO UPDATE
+       SET account = excluded.account, record_id = excluded.record_id, state = excluded.state,
+           generation = excluded.generation, content_hash = excluded.content_hash,
+           column_hashes = excluded.column_hashes, settled_at = excluded.settled_at,
+           linked_at = CASE WHEN kept.record_id = excluded.record_id THEN kept.linked_at ELSE excluded.linked_at END
+), known AS (
+    UPDATE sync.person_lock p SET settled = true
+      FROM sync.sync_run r, (SELECT DISTINCT "table", record_id FROM link WHERE state = 'live') l
+     WHERE r.run_id = :run_id AND p.organization_id = r.organization_id AND p.table_name = l."table"
+       AND p.record_id = l.record_id AND NOT p.settled
+)
+SELECT count(*) FROM given g
+  JOIN sync.work_item i ON i.run_id = :run_id AND i.prospect_key = g.prospect_key AND i.fence = g.fence
+  LEFT JOIN mine m ON m.prospect_key = g.prospect_key
+ WHERE m.prospect_key IS NOT NULL OR i.state = 'settled'
+""")
+
+# The item of a stopped run changes hands like any other: under a new fence, and not while its lease stands.
+_TAKE_OVER = sa.text("""
+UPDATE sync.work_item
+   SET state = 'claimed', worker = 'recovery', fence = fence + 1, lease_until = statement_timestamp()
+ WHERE run_id = :run_id AND prospect_key = :prospect_key AND state <> 'settled'
+   AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+RETURNING fence
+""")
+
+_IS_SETTLED = sa.text("""
+SELECT state = 'settled' FROM sync.work_item WHERE run_id = :run_id AND prospect_key = :prospect_key
+""")
+
+
+class Settling(LedgerPart):
+    """The part of `dynamics.sync.ports.Ledger` that ends a prospect's way through a run."""
+
+    def settle(self, claim: Claim, settlements: Sequence[Settlement], attempts: Sequence[AttemptResult] = ()) -> int:
+        def work(connection: sa.Connection) -> int:
+            close_attempts(connection, attempts, claim)
+            return _settle(connection, claim.run_id, settlements)
+
+        return self._database.run("settle", work)
+
+    def settle_attempt(self, attempt: OpenAttempt, settlement: Settlement) -> bool:
+        """As the port says. Nothing happens, and it is False, while a worker holds the item."""
+        item = {"run_id": attempt.run_id, "prospect_key": attempt.prospect_key}
+        result = AttemptResult(attempt.attempt_id, "landed" if settlement.recovered else "not_landed")
+
+        def work(connection: sa.Connection) -> bool:
+            fence = connection.execute(_TAKE_OVER, item).scalar_one_or_none()
+            if fence is None and not connection.execute(_IS_SETTLED, item).scalar_one():
+                return False
+            close_attempts(connection, [result])
+            if fence is None:
+                return False
+            return bool(_settle(connection, attempt.run_id, [_under(settlement, attempt.prospect_key, fence)]))
+
+        return self._database.run("settle attempt", work)
+
+
+def _settle(connection: sa.Connection, run_id: UUID, settlements: Sequence[Settlement]) -> int:
+    if not settlements:
+        return 0
+    state = connection.execute(_SHARE_RUN, {"run_id": run_id}).scalar_one()
+    given = {"run_id": run_id, "settlements": rows_json(settlements)}
+    settled = int(connection.execute(_SETTLE, given).scalar_one())
+    if state != "running":
+        keep_counts(connection, run_id)
+    return settled
+
+
+def _under(settlement: Settlement, prospect_key: int, fence: int) -> Settlement:
+    return replace(settlement, prospect_key=prospect_key, fence=fence)

@@ -1,0 +1,145 @@
+"""The queue: work items leased to workers in chunks, with a fence, and given back.
+
+A lease runs by the database's clock. Claims of one run come one after the other (they lock the run's row for some
+milliseconds), so that no two workers share out the prospects of one person between them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+import pandas as pd
+import sqlalchemy as sa
+
+from dynamics.store.runs import unknown_run
+from dynamics.store.transactions import LedgerPart
+from dynamics.sync.ports import Claim
+
+_DTYPES = {
+    "prospect_key": "int64",
+    "source": "str",
+    "prospect_id": "str",
+    "revision": "int64",
+    "payload": "object",
+    "fence": "int64",
+    "attempts": "int64",
+}
+
+# Says that somebody works on the run, and makes other claims of it wait.
+_ENTER = sa.text("""
+UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id RETURNING state
+""")
+
+_REOPEN = sa.text("UPDATE sync.sync_run SET state = 'running', finished_at = NULL WHERE run_id = :run_id")
+
+_DUE = sa.text("""
+SELECT prospect_key, group_key FROM sync.work_item
+ WHERE run_id = :run_id AND state <> 'settled'
+   AND available_at <= statement_timestamp() AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+ ORDER BY group_key, prospect_key
+ LIMIT :size
+   FOR UPDATE SKIP LOCKED
+""")
+
+_LEASE = sa.text("""
+WITH leased AS (
+    UPDATE sync.work_item
+       SET state = 'claimed', worker = :worker, fence = fence + 1, release_reason = NULL,
+           lease_until = statement_timestamp() + make_interval(secs => :lease_s)
+     WHERE run_id = :run_id AND prospect_key = ANY(CAST(:prospect_keys AS bigint[]))
+    RETURNING prospect_key, group_key, fence, attempts
+)
+SELECT p.prospect_key, p.source, p.prospect_id, p.revision, p.payload, l.fence, l.attempts
+  FROM leased l JOIN sync.prospect p USING (prospect_key)
+ ORDER BY l.group_key, p.prospect_key
+""")
+
+_OURS = """
+  FROM unnest(CAST(:prospect_keys AS bigint[]), CAST(:fences AS bigint[])) AS ours (prospect_key, fence)
+ WHERE i.run_id = :run_id AND i.prospect_key = ours.prospect_key AND i.fence = ours.fence
+   AND i.state IN ('claimed', 'sent')"""
+
+_EXTEND = sa.text(f"""
+UPDATE sync.work_item i SET lease_until = statement_timestamp() + make_interval(secs => :lease_s) {_OURS}
+""")  # noqa: S608 - a constant
+
+_LOST = sa.text("""
+SELECT EXISTS (
+    SELECT 1 FROM unnest(CAST(:prospect_keys AS bigint[]), CAST(:fences AS bigint[])) AS ours (prospect_key, fence)
+      JOIN sync.work_item i ON i.run_id = :run_id AND i.prospect_key = ours.prospect_key AND i.fence <> ours.fence)
+""")
+
+_RELEASE = sa.text(f"""
+UPDATE sync.work_item i
+   SET state = 'pending', worker = NULL, lease_until = NULL, release_reason = :reason,
+       available_at = statement_timestamp() + make_interval(secs => :after_s) {_OURS}
+""")  # noqa: S608 - a constant
+
+_NEXT_DUE = sa.text("""
+SELECT extract(epoch FROM min(greatest(available_at, lease_until)) - statement_timestamp())
+  FROM sync.work_item WHERE run_id = :run_id AND state <> 'settled'
+""")
+
+
+class Work(LedgerPart):
+    """The part of `dynamics.sync.ports.Ledger` that hands out work."""
+
+    def claim(self, run_id: UUID, worker: str, size: int, lease_s: float) -> Claim:
+        """As the port says; a group larger than `size` is handed out in parts, the others always whole."""
+
+        def work(connection: sa.Connection) -> Sequence[sa.Row[tuple[object, ...]]]:
+            state = connection.execute(_ENTER, {"run_id": run_id}).scalar_one_or_none()
+            if state is None:
+                raise unknown_run(run_id)
+            due = connection.execute(_DUE, {"run_id": run_id, "size": size + 1}).all()
+            keys = whole_groups([(key, group) for key, group in due], size)
+            if not keys:
+                return ()
+            if state != "running":  # closed with work pending, and taken up again
+                connection.execute(_REOPEN, {"run_id": run_id})
+            lease = {"run_id": run_id, "worker": worker, "lease_s": lease_s, "prospect_keys": keys}
+            return connection.execute(_LEASE, lease).all()
+
+        rows = self._database.run("claim", work)
+        items = pd.DataFrame.from_records([tuple(row) for row in rows], columns=list(_DTYPES)).astype(_DTYPES)
+        return Claim(run_id, worker, items)
+
+    def extend(self, claim: Claim, lease_s: float) -> bool:
+        def work(connection: sa.Connection) -> bool:
+            connection.execute(_EXTEND, held(claim) | {"lease_s": lease_s})
+            return not connection.execute(_LOST, held(claim)).scalar_one()
+
+        return self._database.run("extend lease", work)
+
+    def release(self, claim: Claim, prospect_keys: Sequence[int], after_s: float, reason: str) -> None:
+        given = held(claim, prospect_keys) | {"after_s": after_s, "reason": reason}
+        self._database.run("release", lambda connection: connection.execute(_RELEASE, given))
+
+    def next_due_s(self, run_id: UUID) -> float | None:
+        due = self._database.run("look for work", lambda c: c.scalar(_NEXT_DUE, {"run_id": run_id}))
+        return None if due is None else max(0.0, float(due))
+
+
+def whole_groups(due: Sequence[tuple[int, int]], size: int) -> list[int]:
+    """Choose what to claim.
+
+    Args:
+        due: (prospect key, group key), ordered by group; up to `size` + 1 of them.
+    Returns:
+        At most `size` prospect keys. A last group that is cut off is left for the next claim, unless there is no other.
+    """
+    if len(due) <= size:
+        return [key for key, _ in due]
+    cut = due[size][1]
+    return [key for key, group in due if group != cut] or [key for key, _ in due[:size]]
+
+
+def held(claim: Claim, only: Sequence[int] | None = None) -> dict[str, object]:
+    """Run, prospect keys and fences of a claim, as parameters."""
+    items = claim.items if only is None else claim.items[claim.items["prospect_key"].isin(list(only))]
+    return {
+        "run_id": claim.run_id,
+        "prospect_keys": items["prospect_key"].tolist(),
+        "fences": items["fence"].tolist(),
+    }
