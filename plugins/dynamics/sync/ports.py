@@ -350,7 +350,7 @@ class Ledger(Protocol):
         """Raises ConfigurationError when there is no such run."""
 
     def bind_account(self, account: str, organization_id: UUID, url: str) -> UUID:
-        """Bind at first use; return the organisation id that the account is bound to. `url` is kept to link to records."""
+        """Bind at first use, keeping `url` for links to records; return the organisation the account is bound to."""
 
     def finish_run(self, run_id: UUID, state: str, requests: int) -> RunCounts:
         """Set state ("succeeded" | "failed") and finished_at. Idempotent."""

@@ -6,6 +6,7 @@ A run that starts is a run that can be finished; a run that cannot start says ev
 from __future__ import annotations
 
 from collections.abc import Mapping
+
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.mapping import check_mapping
 from dynamics.core.policy import CreateRule, Policy
@@ -42,11 +43,6 @@ def _binding_faults(account: str, organization: Organization, ledger: Ledger) ->
     bound = ledger.bind_account(account, organization.organization_id, organization.url)
     if bound == organization.organization_id:
         return []
-    return [
-        Fault(
-            f"connection {account}",
-            None,
-            f"is bound to organisation {bound}, but its address now leads to organisation {organization.organization_id}.",
-            "Correct the address, or use a new connection id for the other organisation.",
-        )
-    ]
+    what = f"is bound to organisation {bound}, but its address now leads to {organization.organization_id}."
+    remedy = "Correct the address, or use a new connection id for the other organisation."
+    return [Fault(f"connection {account}", None, what, remedy)]
