@@ -1,7 +1,7 @@
 """Registers this project with Airflow as a plugin: the only file below plugins/ that Airflow itself loads.
 
-`.airflowignore` keeps the package out, which is installed and imported by its name. This file is loaded in every Airflow
-process and in every task, so it imports nothing heavy.
+`.airflowignore` keeps the package out, which is installed and imported by its name. This file is loaded in every
+Airflow process and in every task, so it imports nothing heavy.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """What Airflow is told of this project: two connection types with their forms in the UI.
 
-Airflow reads this through the entry point `apache_airflow_provider` at every start, so nothing is imported here. A field
-that holds a secret has the format `password`. Source: Airflow documentation, "Provider packages", connection types.
+Airflow reads this through the entry point `apache_airflow_provider` at every start, so nothing is imported here. A
+field that holds a secret has the format `password`. Source: Airflow documentation, "Provider packages".
 """
 
 from __future__ import annotations

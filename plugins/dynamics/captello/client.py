@@ -1,6 +1,7 @@
 """The calls of the Capture Source API that a sync makes: health, prospects by listing, prospects by id.
 
-Leaves signing and repeating to `transport`, choosing to `source`. Source: Capture Source API v1, endpoints and paging.
+Leaves signing and repeating to `transport`, choosing to `source`. Source: Capture Source API v1, endpoints
+and paging.
 """
 
 from __future__ import annotations
@@ -38,13 +39,13 @@ class CaptelloClient:
         clock: Clock | None = None,
         on_token: Callable[[str], None] = lambda _: None,
     ) -> None:
-        """`session`: whose proxies and adapters to use; `on_token` is told every access token, to keep it out of logs."""
+        """`session`: whose proxies and adapters to use; `on_token` is told every access token, to mask it in logs."""
         self.account = account
-        self._transport = CaptelloTransport(account, session or requests.Session(), clock or SystemClock(), on_token)
+        self.transport = CaptelloTransport(account, session or requests.Session(), clock or SystemClock(), on_token)
 
     def health(self) -> JsonObject:
         """Liveness, version and server time."""
-        return self._transport.get("ask health", "/v1/health")
+        return self.transport.get("ask health", "/v1/health")
 
     def test(self) -> str:
         """Say whether prospects can be read, in a sentence for a person."""
@@ -65,7 +66,7 @@ class CaptelloClient:
         since = ""
         while True:
             try:
-                page = self._transport.get("list", _PROSPECTS, asked | ({"cursor": cursor} if cursor else {}))
+                page = self.transport.get("list", _PROSPECTS, asked | ({"cursor": cursor} if cursor else {}))
             except CursorExpiredError:
                 if cursor is None:  # there is no progress to go on from
                     raise
@@ -87,7 +88,7 @@ class CaptelloClient:
         """Prospects and tombstones by id, up to 200 a page; ids that nobody knows are absent."""
         for start in range(0, len(prospect_ids), LOOKUP_SIZE):
             body = {"ids": list(prospect_ids[start : start + LOOKUP_SIZE]), "include": list(PARTS)}
-            yield _items("look up", self._transport.post("look up", f"{_PROSPECTS}:lookup", body))
+            yield _items("look up", self.transport.post("look up", f"{_PROSPECTS}:lookup", body))
 
 
 def _items(operation: str, page: JsonObject) -> list[JsonObject]:

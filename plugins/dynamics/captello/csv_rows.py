@@ -1,88 +1,49 @@
-"""Reads a CSV file of prospects by one documented list of columns; turns a row into a prospect of the source's schema.
+"""Reads a CSV file of prospects; turns a row into a prospect of the source's schema.
 
-A first line names the columns, in any order; commas part the cells, UTF-8, a text with a comma or a line break stands in
-quotes. Empty cells are blanks. `prospect_id` must be there, and in each row `email`, or `first_name` and `last_name`.
+The first line names columns of `csv_columns`, in any order, and `custom.<key>` for fields of one's own.
+Commas part the cells; a text with a comma or a line break stands in quotes. An empty cell is a blank. What
+must be there: `prospect_id`, by which what was synced before is known again, and in each row `email`, or
+`first_name` and `last_name`.
 
-| column | what it fills |
-|---|---|
-| prospect_id | the prospect's id; what was synced before is known again by it |
-| revision | whole number, greater with each change; without it 1 |
-| updated_at | last change, RFC 3339 with its zone; without it the time the file was last written, so a later file is newer |
-| first_name, last_name, email, job_title | |
-| phone_work, phone_mobile | numbers as written |
-| company_name, company_website | |
-| address_line1, city, region, postal_code, country, country_code | the work address; `country_code` has two letters |
-| event_id, event_name, form_id, captured_at | where and when the prospect was captured; without `captured_at`, `updated_at` |
-| notes | one note |
-| custom.<key> | a custom field, as text |
+Without `revision` it is 1. Without `updated_at` it is the time the file was last written, so that of two
+files the later one is newer. A row that tells of an event, a form or a capture counts as one submission:
+complete, unless `submission.state` says otherwise, and captured when it was last changed, unless
+`submission.captured_at` does.
 """
 
 from __future__ import annotations
 
 import csv
 import difflib
-import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from datetime import UTC, datetime
 from hashlib import blake2b
 from pathlib import Path
+from typing import Any
 
+from dynamics.captello.csv_columns import COLUMNS, CUSTOM, kind_of
 from dynamics.captello.file_formats import Entry, NotUtf8Error, utf8_lines
-from dynamics.captello.shape import instant, is_instant
 from dynamics.errors import Fault
 from dynamics.sync.ports import JsonObject
 
-COLUMNS = (
-    "prospect_id",
-    "revision",
-    "updated_at",
-    "first_name",
-    "last_name",
-    "email",
-    "phone_work",
-    "phone_mobile",
-    "job_title",
-    "company_name",
-    "company_website",
-    "address_line1",
-    "city",
-    "region",
-    "postal_code",
-    "country",
-    "country_code",
-    "event_id",
-    "event_name",
-    "form_id",
-    "captured_at",
-    "notes",
-)
-CUSTOM = "custom."
+Row = Mapping[str, Any]  # column -> value as its kind reads it; blanks are absent
 
-_CUSTOM_KEY = re.compile(r"custom\.[a-z][a-z0-9_]{0,62}")
-_REVISION = re.compile(r"[1-9][0-9]{0,17}")
-_COUNTRY = re.compile(r"[A-Z]{2}")
-_COMPANY = {"company_name": "name", "company_website": "website"}
-_ADDRESS = {"address_line1": "line1"} | {n: n for n in ("city", "region", "postal_code", "country", "country_code")}
-
-Row = Mapping[str, str]  # column -> text; blank cells are absent
+_GROUPS = ("company", "owner", "rating", "privacy")
 
 
 def csv_rows(path: Path) -> Iterator[Entry]:
-    """(line, prospect) a row, or (line, Fault); what cannot be read on ends it. Raises OSError."""
-    written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC)
+    """(line, prospect) a row, or (line, Fault); a row that cannot be told from the next ends it. Raises OSError."""
+    written_at = datetime.fromtimestamp(path.stat().st_mtime, UTC).isoformat(timespec="milliseconds")
     records = csv.reader(utf8_lines(path), strict=True)
     line = 1
     try:
         header = [name.strip() for name in next(records, [])]
         faults = list(_header_faults(str(path), header))
-        if faults:
-            yield from ((1, fault) for fault in faults)
-            return
+        yield from ((1, fault) for fault in faults)
         line = records.line_num + 1
-        for cells in records:
+        for cells in records if not faults else ():
             if any(map(str.strip, cells)):
-                yield from ((line, found) for found in _prospect(str(path), line, header, cells, written_at))
+                yield from ((line, found) for found in _read(str(path), line, header, cells, written_at))
             line = records.line_num + 1
     except csv.Error as wrong:
         yield line, Fault(str(path), line, f"The row cannot be read: {wrong}.", "Check its quotes and line ends.")
@@ -94,10 +55,10 @@ def _header_faults(file: str, header: Sequence[str]) -> Iterator[Fault]:
     if len(header) == 1 and any(mark in header[0] for mark in ";\t"):
         yield Fault(file, 1, "The cells are not parted by commas.", "Save the table as CSV with commas.")
         return
-    for name in header:
+    for name in dict.fromkeys(header):
         if header.count(name) > 1:
             yield Fault(file, 1, f"The column '{name}' stands there twice.", "Keep one.")
-        if name not in COLUMNS and not _CUSTOM_KEY.fullmatch(name):
+        if kind_of(name) is None:
             near = difflib.get_close_matches(name, COLUMNS, n=1)
             remedy = f"Did you mean '{near[0]}'?" if near else "A field of your own is named custom.<key>."
             yield Fault(file, 1, f"There is no column '{name}'.", remedy)
@@ -108,107 +69,87 @@ def _header_faults(file: str, header: Sequence[str]) -> Iterator[Fault]:
         yield Fault(file, 1, what, "Add 'email', or 'first_name' and 'last_name'.")
 
 
-def _prospect(
-    file: str, line: int, header: Sequence[str], cells: Sequence[str], written_at: datetime
+def _read(
+    file: str, line: int, header: Sequence[str], cells: Sequence[str], written_at: str
 ) -> Iterator[JsonObject | Fault]:
-    """The row's prospect, or what is wrong with the row."""
+    """The row's prospect, or what is wrong with the row; a fault names columns, never values."""
     if len(cells) != len(header):
         what = f"The row has {len(cells)} cells, the header {len(header)}."
         yield Fault(file, line, what, "Put a text with a comma in quotes.")
         return
-    row = {name: text.strip() for name, text in zip(header, cells, strict=True) if text.strip()}
-    faults = [Fault(file, line, f"Column '{name}': {what}.", remedy) for name, what, remedy in _cell_faults(row)]
+    row: dict[str, Any] = {}
+    faults: list[Fault] = []
+    for name, cell in zip(header, cells, strict=True):
+        kind, text = kind_of(name), cell.strip()
+        if not text or kind is None:
+            continue
+        try:
+            row[name] = kind.read(text)
+        except (ValueError, LookupError, OverflowError):
+            faults.append(Fault(file, line, f"Column '{name}' holds something else than {kind.wanted}.", "Correct it."))
+    if "prospect_id" not in row:
+        faults.append(Fault(file, line, "Column 'prospect_id' is empty.", "Every row needs one."))
+    if "email" not in row and not ("first_name" in row and "last_name" in row):
+        what = "Nothing tells who this is."
+        faults.append(Fault(file, line, what, "Fill in 'email', or 'first_name' and 'last_name'."))
     if faults:
         yield from faults
     else:
-        yield _RowReader(row, written_at).prospect()
+        yield _prospect(row, written_at)
 
 
-def _cell_faults(row: Row) -> Iterator[tuple[str, str, str]]:
-    """Column, what is wrong, what to do; never the value."""
-    if "prospect_id" not in row:
-        yield "prospect_id", "it is empty", "Every row needs one."
-    if "email" not in row and not ("first_name" in row and "last_name" in row):
-        yield "email", "it is empty, and so is a name", "A row needs 'email', or 'first_name' and 'last_name'."
-    if not _REVISION.fullmatch(row.get("revision", "1")):
-        yield "revision", "it is no whole number from 1", "Write 1, 2, 3 ..., or leave it empty."
-    for name in ("updated_at", "captured_at"):
-        if name in row and not is_instant(row[name]):
-            yield name, "it is no time with its zone", "Write it as 2026-03-14T09:15:30Z."
-    if not _COUNTRY.fullmatch(row.get("country_code", "GB")):
-        yield "country_code", "it has not two capital letters", "Write GB, DE ...; a name goes into 'country'."
+def _prospect(row: Row, written_at: str) -> JsonObject:
+    updated_at = row.get("updated_at", written_at)
+    captured_at = row.get("submission.captured_at", updated_at)
+    address, custom = _members(row, "address"), _members(row, CUSTOM[:-1])
+    parts: JsonObject = {
+        **{group: _members(row, group) for group in _GROUPS},
+        "phones": [{"kind": kind, "raw": number} for kind, number in _members(row, "phones").items()],
+        "addresses": [{"kind": "work", **address}] if address else [],
+        "custom_fields": custom,
+        "notes": _notes(row, captured_at),
+        "submissions": _submissions(row, captured_at),
+    }
+    return {
+        "id": row["prospect_id"],
+        "revision": 1,
+        "status": "active",
+        "created_at": updated_at,
+        "updated_at": updated_at,
+        **{name: value for name, value in row.items() if "." not in name and name != "prospect_id"},
+        **{name: part for name, part in parts.items() if part},
+    }
 
 
-@dataclass(frozen=True)
-class _RowReader:
-    """Turns a row without a fault into a prospect."""
-
-    row: Row
-    written_at: datetime  # of the file
-
-    def prospect(self) -> JsonObject:
-        row = self.row
-        plain = ("first_name", "last_name", "email", "job_title")
-        prospect: JsonObject = {
-            "id": row["prospect_id"],
-            "revision": int(row.get("revision", "1")),
-            "status": "active",
-            "created_at": self._updated_at(),
-            "updated_at": self._updated_at(),
-            **{name: row[name] for name in plain if name in row},
-        }
-        address = self._renamed(_ADDRESS)
-        parts: JsonObject = {
-            "phones": [
-                {"kind": kind, "raw": row[f"phone_{kind}"]} for kind in ("work", "mobile") if f"phone_{kind}" in row
-            ],
-            "company": self._renamed(_COMPANY),
-            "addresses": [{"kind": "work", **address}] if address else [],
-            "custom_fields": {name.removeprefix(CUSTOM): text for name, text in row.items() if name.startswith(CUSTOM)},
-            "notes": self._notes(),
-            "submissions": self._submissions(),
-        }
-        return prospect | {name: part for name, part in parts.items() if part}
-
-    def _renamed(self, names: Mapping[str, str]) -> dict[str, str]:
-        return {name: self.row[column] for column, name in names.items() if column in self.row}
-
-    def _updated_at(self) -> str:
-        return _utc(instant(self.row["updated_at"]) if "updated_at" in self.row else self.written_at)
-
-    def _captured_at(self) -> str:
-        return _utc(instant(self.row["captured_at"])) if "captured_at" in self.row else self._updated_at()
-
-    def _notes(self) -> list[JsonObject]:
-        if "notes" not in self.row:
-            return []
-        return [
-            {"id": self._own_id("not"), "text": self.row["notes"], "created_at": self._captured_at(), "kind": "typed"}
-        ]
-
-    def _submissions(self) -> list[JsonObject]:
-        """One capture, when the row tells anything of it."""
-        event, form = self._renamed({"event_id": "id", "event_name": "name"}), self._renamed({"form_id": "id"})
-        if not event and not form and "captured_at" not in self.row:
-            return []
-        return [
-            {
-                "id": self._own_id("sub"),
-                "prospect_id": self.row["prospect_id"],
-                "captured_at": self._captured_at(),
-                "received_at": self._captured_at(),
-                "method": "import",
-                "state": "complete",
-                "event": event or None,
-                "form": form or None,
-                "answers": [],
-            }
-        ]
-
-    def _own_id(self, kind: str) -> str:
-        """The same for the same prospect, whatever characters its id has."""
-        return f"{kind}_{blake2b(self.row['prospect_id'].encode(), digest_size=10).hexdigest()}"
+def _members(row: Row, group: str) -> dict[str, Any]:
+    """What stands in the columns `group.<name>`, by name."""
+    start = f"{group}."
+    return {name.removeprefix(start): value for name, value in row.items() if name.startswith(start)}
 
 
-def _utc(at: datetime) -> str:
-    return at.astimezone(UTC).isoformat(timespec="milliseconds").replace("+00:00", "Z")
+def _notes(row: Row, captured_at: str) -> list[JsonObject]:
+    text = row.get("notes.all")
+    return [{"id": _own_id("not", row), "text": text, "created_at": captured_at, "kind": "typed"}] if text else []
+
+
+def _submissions(row: Row, captured_at: str) -> list[JsonObject]:
+    """One capture, when the row tells anything of it."""
+    told, event, form = _members(row, "submission"), _members(row, "event"), _members(row, "form")
+    if not told and not event and not form:
+        return []
+    own = {
+        "id": _own_id("sub", row),
+        "prospect_id": row["prospect_id"],
+        "captured_at": captured_at,
+        "received_at": captured_at,
+        "method": "import",
+        "state": "complete",
+        "event": event or None,
+        "form": form or None,
+    }
+    return [own | told]
+
+
+def _own_id(kind: str, row: Row) -> str:
+    """The same for the same prospect, whatever characters its id has."""
+    return f"{kind}_{blake2b(str(row['prospect_id']).encode(), digest_size=10).hexdigest()}"

@@ -1,7 +1,7 @@
 """Reads prospects out of JSON Lines and JSON text, and text out of files: UTF-8 or a fault that says what to do.
 
-A reader yields (line, prospect) in the order of the file, or (line, Fault) and goes on where that is possible. Whether an
-entry is a prospect is asked by `files`.
+A reader yields (line, prospect) in the order of the file, or (line, Fault) and goes on where that is
+possible. Whether an entry is a prospect is asked by `files`.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ class NotUtf8Error(ValueError):
 
 
 def utf8_lines(path: Path) -> Iterator[str]:
-    """The lines with their ends, without a byte order mark, never the whole file at once. Raises NotUtf8Error, OSError."""
+    """The lines with their ends, without a byte order mark, one at a time. Raises NotUtf8Error, OSError."""
     with path.open("rb") as file:
         for number, raw in enumerate(file, 1):
             if number == 1 and raw.startswith(_UTF16):

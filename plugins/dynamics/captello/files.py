@@ -1,8 +1,9 @@
 """The port `Source` on a file of prospects: JSON Lines, JSON, or CSV. Nothing is guessed: what is not clear is a fault.
 
-`.jsonl` and `.ndjson` hold one prospect a line, `.json` a list of prospects or one, `.csv` the columns of `csv_rows`. JSON
-Lines and CSV are read as a stream. Text is UTF-8. A prospect that stands there twice with the same content counts once;
-with other content it is a fault. Source: prospect schema of the Capture Source API v1.
+`.jsonl` and `.ndjson` hold one prospect a line, `.json` a list of prospects or one, `.csv` the columns of
+`csv_rows`. JSON Lines and CSV are read as a stream. Text is UTF-8. A prospect that stands there twice with
+the same content counts once; with other content it is a fault. Source: prospect schema of the Capture Source
+API v1.
 """
 
 from __future__ import annotations

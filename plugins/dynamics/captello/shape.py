@@ -1,7 +1,7 @@
 """Whether something that calls itself a prospect has the form of one, so that readers further on need not ask.
 
-Looks at the containers and at what identifies a prospect, not at every value: an unknown property or word is no fault. A
-text in a finding names properties, never values. Source: Capture Source API v1, prospect schema.
+Looks at the containers and at what identifies a prospect, not at every value: an unknown property or word is
+no fault. A text in a finding names properties, never values. Source: Capture Source API v1, prospect schema.
 """
 
 from __future__ import annotations
@@ -13,9 +13,10 @@ from typing import Any
 from dynamics.sync.ports import JsonObject, SourcedProspect
 
 _TEXTS = (
-    "status created_at updated_at salutation first_name middle_name last_name suffix email job_title department "
-    "seniority website language time_zone lead_source deleted_at deletion_reason merged_into"
-).split()
+    *("status", "created_at", "updated_at", "deleted_at", "deletion_reason", "merged_into", "lead_source"),
+    *("salutation", "first_name", "middle_name", "last_name", "suffix", "email", "website", "language", "time_zone"),
+    *("job_title", "department", "seniority"),
+)
 _OBJECTS = ("company", "owner", "rating", "privacy", "custom_fields", "external_ids", "social")
 _LISTS = ("phones", "emails", "addresses", "consents", "notes", "submissions", "attachments")
 _OF_SUBMISSION = ("event", "form", "station", "captured_by", "device", "badge", "location")

@@ -1,7 +1,7 @@
 """Carries reads of the Capture Source API: signed, kept on one origin, capped in size, repeated where that helps.
 
-Every call is a read (`:lookup` is a POST so that ids stay out of addresses), so all of them may be repeated. Knows no
-endpoint but the token's. Foreign exceptions end here. Source: Capture Source API v1, transport.
+Every call is a read (`:lookup` is a POST so that ids stay out of addresses), so all of them may be repeated.
+Knows no endpoint but the token's. Foreign exceptions end here. Source: Capture Source API v1, transport.
 """
 
 from __future__ import annotations
@@ -86,10 +86,10 @@ class CaptelloTransport:
             AccountError: we are not let in. ContractError: the answer is none of the contract's.
             TransientError: still not served after `MAX_TRIES`, or the pause asked for is too long.
         """
-        answer = self._repeated(operation, lambda: self._send(operation, method, path, self._auth(), **content))
+        answer = self._repeated(operation, lambda: self._send(operation, method, path, self.auth(), **content))
         if answer.status == 401 and self._account.auth is Auth.CLIENT_CREDENTIALS:
             self._token = None  # taken back before its time: one fresh one is worth a try
-            answer = self._repeated(operation, lambda: self._send(operation, method, path, self._auth(), **content))
+            answer = self._repeated(operation, lambda: self._send(operation, method, path, self.auth(), **content))
         _refuse(operation, path, answer)
         return _json_object(operation, path, answer)
 
@@ -139,7 +139,8 @@ class CaptelloTransport:
 
     # ------------------------------------------------------------ signing
 
-    def _auth(self) -> AuthBase:
+    def auth(self) -> AuthBase:
+        """What signs a request now; asks for a token when there is none that will do. Raises as every call."""
         if self._account.auth is Auth.API_KEY:
             return _Header("X-Api-Key", self._account.secret.get_secret_value())
         if self._token is None or self._clock.monotonic() >= self._token_until:

@@ -1,7 +1,8 @@
 """Configuration, read once at the edge: connections and the files of include/ become frozen types.
 
-`connections` reads Airflow's connection form from the environment, `accounts` turns connections into accounts, `actions`
-reads sync actions, `mapping_sets` reads mapping tables. Every fault is a `Fault` with file, line and remedy, all at once.
+`connections` reads Airflow's connection form from the environment, `accounts` turns connections into
+accounts, `actions` reads sync actions, `mapping_sets` reads mapping tables. Every fault is a `Fault` with
+file, line and remedy, all at once.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
 """What the fields of a connection mean: accounts and the audit database, every fault at once.
 
-A remedy names the field as the connection form does; a fault never repeats what stands in a field, which may be a secret
-in the wrong place. Source: design part 8; Microsoft Learn, "Use OAuth authentication with Microsoft Dataverse".
+A remedy names the field as the connection form does; a fault never repeats what stands in a field, which may
+be a secret in the wrong place. Source: design part 8; Microsoft Learn, "Use OAuth authentication with
+Microsoft Dataverse".
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ DRIVER = "postgresql+psycopg"
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}")
+_PEM = re.compile(r"(-----BEGIN [A-Z ]+-----)(.*?)(-----END [A-Z ]+-----)", re.DOTALL)
 _TRUE, _FALSE = ("true", "1", "yes", "on"), ("false", "0", "no", "off", "")
 
 
@@ -46,7 +48,7 @@ def dynamics_account(fields: ConnectionFields) -> DataverseAccount:
     form.extra_is_known(DYNAMICS_EXTRA)
     sandbox = form.switch("sandbox", "Local sandbox")
     certificate = form.text("certificate", "Certificate")
-    if certificate and "-----BEGIN" not in certificate and not Path(certificate).is_file():
+    if certificate and not (_PEM.search(certificate) or _is_file(certificate)):
         form.fault("'Certificate' is neither a PEM text nor an existing file.", "Paste the PEM text, with its key.")
     if fields.password is None and certificate is None:
         form.fault("has neither a client secret nor a certificate.", "Fill in 'Client secret' or 'Certificate'.")
@@ -59,7 +61,7 @@ def dynamics_account(fields: ConnectionFields) -> DataverseAccount:
         "tenant_id": tenant_id,
         "client_id": form.client_id(),
         "client_secret": fields.password,
-        "certificate": SecretStr(certificate) if certificate else None,
+        "certificate": SecretStr(_with_line_ends(certificate)) if certificate else None,
         "certificate_password": SecretStr(password) if password else None,
         "authority": form.address("authority", "Authority"),
         "sandbox": sandbox,
@@ -130,6 +132,21 @@ def audit_url(fields: ConnectionFields) -> sa.URL:
     return sa.make_url(whole or "")
 
 
+def _is_file(text: str) -> bool:
+    try:
+        return Path(text).is_file()
+    except (OSError, ValueError):  # far too long for a path, or with characters that no path has
+        return False
+
+
+def _with_line_ends(pem: str) -> str:
+    """A PEM text pasted into a one-line field has lost its line ends; anything else comes back as it is."""
+    if ":" in pem or not _PEM.search(pem):  # headers of an old encrypted key stand on lines of their own
+        return pem
+    blocks = _PEM.finditer(pem.replace("\\n", "\n"))
+    return "".join("\n".join((begin, *body.split(), end, "")) for begin, body, end in (b.groups() for b in blocks))
+
+
 def _database_url(text: object) -> sa.URL | None:
     try:
         url = sa.make_url(str(text))
@@ -190,7 +207,7 @@ class _Form:
 
     def ca_bundle(self) -> str | None:
         value = self.text("ca_bundle", "CA bundle")
-        if value and not Path(value).is_file():
+        if value and not _is_file(value):
             self.fault("'CA bundle' names no file.", "Give the path of a PEM file that this machine can read.")
         return value
 

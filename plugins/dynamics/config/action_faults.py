@@ -9,8 +9,7 @@ from typing import Any, Literal, get_args, get_origin
 from pydantic import BaseModel, ValidationError
 from pydantic_core import ErrorDetails
 
-from dynamics.config.located_yaml import Located
-from dynamics.config.located_yaml import Path as Place
+from dynamics.config.located_yaml import Located, Place
 from dynamics.config.wording import nearest
 from dynamics.errors import Fault
 
@@ -27,7 +26,7 @@ def unusable(
     for found in error.errors(include_url=False):
         place = found["loc"]
         param = overridden.get(place)
-        what, remedy = _told(found, model, param or ".".join(map(str, place)))
+        what, remedy = _told(found, model, param or _named(place))
         faults.append(Fault("params", None, what, remedy) if param else Fault(file, written.line(place), what, remedy))
     return faults
 
@@ -45,7 +44,15 @@ def _told(found: ErrorDetails, model: type[BaseModel], name: str) -> tuple[str, 
         return f"'{found['input']}' is no word for '{name}'.", nearest(str(found["input"]), words)
     if kind in ("model_type", "model_attributes_type"):
         return f"'{name}' is no list of settings.", f"Known: {', '.join(_settings(model, place))}."
-    return f"'{name}': {found['msg'].removeprefix('Value error, ')}.", "Correct it."
+    if kind == "bool_type":
+        return f"'{name}' is neither true nor false.", "Write true or false."
+    wrong = found["msg"].removeprefix("Value error, ").replace("Input should", "should")
+    return f"'{name}' {wrong}.", "Correct it."
+
+
+def _named(place: Place) -> str:
+    """duplicates.check; an entry of a list by its number from 1."""
+    return ".".join(str(part + 1) if isinstance(part, int) else part for part in place)
 
 
 def _settings(model: type[BaseModel], place: Place) -> Collection[str]:

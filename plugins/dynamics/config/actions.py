@@ -1,7 +1,7 @@
 """Sync actions: include/actions/<name>.yaml as a frozen type, with what one run overrides.
 
-Says which account, mapping, duplicate policy and create rule a sync has; what they mean is decided in `core.policy`. The
-mapping's files and the connection are read elsewhere. Source: design part 5.
+Says which account, mapping, duplicate policy and create rule a sync has; what they mean is decided in
+`core.policy`. The mapping's files and the connection are read elsewhere. Source: design part 5.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, 
 
 from dynamics.config.action_faults import unusable
 from dynamics.config.include import is_name, read_text, shown
-from dynamics.config.located_yaml import Located, Path as Place, read_yaml
+from dynamics.config.located_yaml import Located, Place, read_yaml
 from dynamics.config.wording import nearest
 from dynamics.core.policy import Check, CreateRule, MatchBy, Policy, Several
 from dynamics.errors import ConfigurationError, Fault
@@ -23,7 +23,7 @@ EmailColumn = Literal["emailaddress1", "emailaddress2", "emailaddress3"]
 Text = Annotated[str, Field(min_length=1, max_length=250)]
 
 # Params of a run -> where they stand in the action.
-OVERRIDES: Mapping[str, Place] = {
+OVERRIDES: Mapping[str, tuple[str, ...]] = {
     "account": ("account",),
     "duplicate_check": ("duplicates", "check"),
     "match_by": ("duplicates", "match_by"),
@@ -70,7 +70,7 @@ class Automation(_Settings):
     @classmethod
     def _five_fields(cls, text: str) -> str:
         if len(text.split()) != 5:
-            raise ValueError('five cron fields are wanted, such as "*/5 * * * *"')
+            raise ValueError('should have five cron fields, such as "*/5 * * * *"')
         return text
 
 

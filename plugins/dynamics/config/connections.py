@@ -1,7 +1,7 @@
 """Connections as Airflow's form holds them, and how they are read from the environment without Airflow.
 
-Says nothing about what the fields mean: see `accounts`. Source: Airflow documentation, "Managing Connections", storing
-connections in environment variables, JSON and URI form.
+Says nothing about what the fields mean: see `accounts`. Source: Airflow documentation, "Managing
+Connections", storing connections in environment variables, JSON and URI form.
 """
 
 from __future__ import annotations

@@ -1,6 +1,7 @@
 """YAML with the line on which each key stands, so that a fault can name it.
 
-Plain data only: maps with text keys, lists, scalars. A key that stands twice is a fault; PyYAML keeps the last in silence.
+Plain data only: maps with text keys, lists, scalars. A key that stands twice is a fault; PyYAML keeps the
+last in silence.
 """
 
 from __future__ import annotations
@@ -12,7 +13,7 @@ import yaml
 
 from dynamics.errors import ConfigurationError, Fault
 
-Path = tuple[str | int, ...]
+Place = tuple[str | int, ...]
 _OFFERED = "Write `name: value` lines."
 
 
@@ -21,9 +22,9 @@ class Located:
     """`content` as plain data; `lines` tells on which line (from 1) each key or list item begins."""
 
     content: dict[str, Any]
-    lines: dict[Path, int] = field(default_factory=dict)
+    lines: dict[Place, int] = field(default_factory=dict)
 
-    def line(self, path: Path) -> int | None:
+    def line(self, path: Place) -> int | None:
         """The line of a path, or of the nearest one above it that was written."""
         while path and path not in self.lines:
             path = path[:-1]
@@ -41,7 +42,7 @@ def read_yaml(text: str, file: str) -> Located:
         root = loader.get_single_node()
         if not isinstance(root, yaml.MappingNode):
             raise ConfigurationError([Fault(file, 1, "The file is no list of settings.", _OFFERED)])
-        lines: dict[Path, int] = {(): 1}
+        lines: dict[Place, int] = {(): 1}
         faults = list(_walk(root, (), lines, file))
         content: dict[str, Any] = loader.construct_document(root) if not faults else {}
     except yaml.MarkedYAMLError as wrong:
@@ -59,7 +60,7 @@ def read_yaml(text: str, file: str) -> Located:
     return Located(content, lines)
 
 
-def _walk(node: yaml.Node, path: Path, lines: dict[Path, int], file: str) -> list[Fault]:
+def _walk(node: yaml.Node, path: Place, lines: dict[Place, int], file: str) -> list[Fault]:
     faults: list[Fault] = []
     if isinstance(node, yaml.MappingNode):
         for key, value in node.value:

@@ -1,7 +1,7 @@
 """Mapping sets: the mapping tables of a folder include/mappings/<set>/ with their value tables.
 
-What a table says is read by `core.mapping`; what an account's metadata says of it is checked there too. Source: design
-part 4.
+What a table says is read by `core.mapping`; what an account's metadata says of it is checked there too.
+Source: design part 4.
 """
 
 from __future__ import annotations

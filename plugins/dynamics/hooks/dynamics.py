@@ -1,0 +1,42 @@
+"""From a connection of type `dynamics` to a ready client of one Dataverse organisation."""
+
+from __future__ import annotations
+
+from airflow.sdk import BaseHook
+
+from dynamics.clock import SystemClock
+from dynamics.config import dynamics_account
+from dynamics.dataverse.account import DataverseAccount
+from dynamics.dataverse.client import DataverseClient
+from dynamics.errors import DynamicsError
+from dynamics.hooks.connections import connection_fields, told
+from dynamics.sync.budget import LocalBudget
+from dynamics.sync.ports import Budget
+
+
+class DynamicsHook(BaseHook):
+    """One connected Dynamics environment."""
+
+    conn_name_attr = "dynamics_conn_id"
+    default_conn_name = "dynamics_default"
+    conn_type = "dynamics"
+    hook_name = "Microsoft Dynamics 365"
+
+    def __init__(self, dynamics_conn_id: str = default_conn_name) -> None:
+        super().__init__()
+        self.dynamics_conn_id = dynamics_conn_id
+
+    def account(self) -> DataverseAccount:
+        """The connection as an account. Raises ConfigurationError."""
+        return dynamics_account(connection_fields(self.dynamics_conn_id))
+
+    def get_conn(self, budget: Budget | None = None) -> DataverseClient:
+        """A client on this organisation; without a budget it keeps to its own. Raises ConfigurationError."""
+        return DataverseClient(self.account(), budget=budget or LocalBudget(), clock=SystemClock())
+
+    def test_connection(self) -> tuple[bool, str]:
+        """What the form's *Test* button shows: who we are, where, and with which roles; or what to correct."""
+        try:
+            return True, self.get_conn().test()
+        except DynamicsError as error:
+            return False, told(error)
