@@ -73,6 +73,7 @@ class Exchange:
     async def _under_fault(self, request: web.Request, handler: Handler, fault: Fault | None) -> web.StreamResponse:
         """Answer a request, unless its fault has it answered otherwise or not at all."""
         entry = request[ENTRY]
+        entry.status = 500  # stands if a handler fails
         if fault is not None:
             entry.fault = fault.effect
         match fault:
