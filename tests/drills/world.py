@@ -19,10 +19,10 @@ from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
-from dynamics.store.database import create_store, upgrade
-from sandbox.postgres import PostgresServer, start_postgres
 
+from dynamics.store.database import create_store, upgrade
 from sandbox import process
+from sandbox.postgres import PostgresServer, start_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 LEASE_S = "2"

@@ -1,0 +1,27 @@
+"""The drills at a size that fits into the test run. `make drills` runs them whole."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import pytest
+
+from sandbox.postgres import PostgresServer
+from sandbox.process import SandboxProcess
+from tests.drills import f02_crash_sweep, f05_poison
+from tests.drills.world import World, world
+
+
+@pytest.fixture
+def place(postgres: PostgresServer, sandbox_process: SandboxProcess) -> Iterator[World]:
+    with world((postgres, sandbox_process)) as made:
+        yield made
+
+
+@pytest.mark.parametrize("point", f02_crash_sweep.KILL_POINTS)
+def test_f02_a_worker_killed_at(point: str, place: World) -> None:
+    assert f02_crash_sweep.drill(place, point, count=120) == []
+
+
+def test_f05_poison_in_the_chunk(place: World) -> None:
+    assert f05_poison.drill(place, count=200) == []
