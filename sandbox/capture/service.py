@@ -108,8 +108,7 @@ class CaptureService:
         `{"action": "request_action", "trigger", "action_id", "prospect_ids"}`.
 
         Raises:
-            ValueError: no such prospect, trigger or action.
-            KeyError: something the action needs is missing.
+            ValueError: no such prospect, trigger or action, or something it needs is missing.
         """
         return self._writing.edit(change)
 

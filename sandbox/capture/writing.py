@@ -14,6 +14,16 @@ from sandbox.capture.webhooks import Outbox
 from sandbox.capture.wire import Json, instant, new_id
 
 MAX_PER_REQUEST = 500  # prospects in one `action.requested`
+_NEEDED = {
+    "change": ("id", "values"),
+    "complete": ("id",),
+    "hold": ("id",),
+    "recycle": ("id",),
+    "delete": ("id",),
+    "erase": ("id",),
+    "merge": ("id", "master"),
+    "request_action": ("trigger", "action_id", "prospect_ids"),
+}
 _TRIGGERS = ("fulfillment_action", "automation", "bulk_action")
 
 
@@ -74,19 +84,24 @@ class Writing:
 
     def edit(self, change: Mapping[str, Any]) -> Json:
         """See `CaptureService.edit`."""
-        action = change.get("action")
+        action = str(change.get("action"))
+        if action not in _NEEDED:
+            raise ValueError(f"action: one of {', '.join(_NEEDED)}")
+        missing = [name for name in _NEEDED[action] if name not in change]
+        if missing:
+            raise ValueError(f"{action} needs {', '.join(missing)}")
         if action == "request_action":
             return self.request_action(
                 change["trigger"], change["action_id"], change["prospect_ids"], change.get("submission_id")
             )
-        prospect = self._prospects.get(str(change.get("id")))
+        prospect = self._prospects.get(str(change["id"]))
         if prospect is None or "deleted_at" in prospect:
             raise ValueError("id: no such prospect")
         if action in ("delete", "erase"):
             return self.delete(prospect["id"], "user" if action == "delete" else "erasure")
         if action == "merge":
             return self.delete(prospect["id"], "merge", str(change["master"]))
-        return self.change(prospect, merge_patch(prospect, _edited(str(action), prospect, change)))
+        return self.change(prospect, merge_patch(prospect, _edited(action, prospect, change)))
 
     def _tell_submissions(self, old: Json, stored: Json) -> None:
         before = _submissions(old)
@@ -108,10 +123,8 @@ def _edited(action: str, prospect: Json, change: Mapping[str, Any]) -> Json:
     if action == "hold":
         held = {"state": "on_hold", "hold_reason": "on hold"}
         return {"status": "on_hold", "submissions": [{**s, **held} for s in prospect.get("submissions", [])]}
-    if action == "complete":
-        done = {"state": "complete", "hold_reason": None}
-        return {"status": "active", "submissions": [{**s, **done} for s in prospect.get("submissions", [])]}
-    raise ValueError("action: one of change, complete, hold, recycle, delete, erase, merge, request_action")
+    done = {"state": "complete", "hold_reason": None}
+    return {"status": "active", "submissions": [{**s, **done} for s in prospect.get("submissions", [])]}
 
 
 def _stamped(old: Json, new: Json, now: str) -> Json:

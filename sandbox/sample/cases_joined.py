@@ -1,7 +1,7 @@
 """Cases in which several prospects of one run are one person: the oldest capture leads, the others join it.
 
-The members stand next to each other in the listing, but not in the order of their captures: the capture system's own
-clean-up touched them together, later. Source: design part 3, two of one person in one run.
+The members lie anywhere in the listing, half of the groups not in the order of their captures: somebody edited the
+oldest one last. Source: design part 3, two of one person in one run.
 """
 
 from __future__ import annotations
@@ -30,23 +30,31 @@ def _joined(name: str, per_2000: int, size: int, guises: Guises, known_in: Table
             record_id = stage.crm.known(known_in, person)
             facts = {"table": known_in, "record_id": record_id, "matched_by": "email", "duplicates_found": 1}
         members = [
-            _captured(stage.booth.prospect(guise, slot, email=email), slots[0].updated_at, order)
-            for order, (slot, (guise, email)) in enumerate(zip(slots, guises(stage, person), strict=True))
+            stage.booth.prospect(guise, slot, email=email)
+            for slot, (guise, email) in zip(slots, guises(stage, person), strict=True)
         ]
-        # Later in the listing means captured earlier: the leader comes last.
-        leader = stage.add(members.pop(), name, "created" if known_in is None else "updated", **facts)
-        for member in members:
+        if stage.rng.random() < 0.5:
+            members.reverse()
+        first, *others = _captured_in_order(members, slots[0].updated_at)
+        leader = stage.add(first, name, "created" if known_in is None else "updated", **facts)
+        for member in others:
             stage.add(member, name, "unchanged", reason="joined", leader=leader, **facts)
 
     return Case(name, per_2000, size, play)
 
 
-def _captured(prospect: Json, touched_at: datetime, order: int) -> Json:
-    """Move a prospect's only capture to ten minutes before its neighbour's."""
-    moment = instant(touched_at - timedelta(minutes=10 * (order + 1)))
-    submission = prospect["submissions"][0]
-    submission |= {"captured_at": moment, "received_at": moment}
-    return prospect | {"created_at": moment}
+def _captured_in_order(members: Sequence[Json], before: datetime) -> list[Json]:
+    """The members with their only captures moved ten minutes apart, the first one's first."""
+    return [
+        _captured(member, before - timedelta(minutes=10 * (len(members) - order)))
+        for order, member in enumerate(members)
+    ]
+
+
+def _captured(prospect: Json, moment: datetime) -> Json:
+    captured = {"captured_at": instant(moment), "received_at": instant(moment)}
+    (submission,) = prospect["submissions"]
+    return prospect | {"created_at": instant(moment), "submissions": [submission | captured]}
 
 
 def _other_spellings(_: Stage, person: Person) -> list[tuple[Person, str | None]]:

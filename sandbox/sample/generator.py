@@ -20,9 +20,6 @@ from sandbox.sample.stage import Case, Stage
 SHOW_ENDS = datetime(2026, 3, 5, 18, tzinfo=UTC)
 _PER = 2000  # `Case.per_2000` refers to it
 _STRANGERS_PER = 500
-# Prospects of one person never stand on both sides of a hundred: whoever works in chunks of whole hundreds, in the
-# order of the listing, sees them together.
-_TOGETHER = 100
 
 
 def generate(seed: int = 1, prospects: int = 2000, now: datetime = SHOW_ENDS) -> Sample:
@@ -42,11 +39,8 @@ def generate(seed: int = 1, prospects: int = 2000, now: datetime = SHOW_ENDS) ->
     rng, show = Random(seed), Show(now.astimezone(UTC))  # noqa: S311 - invents people, guards nothing
     crm = Crm(rng, before=show.opening(0))
     stage = Stage(rng, Cast(rng), Booth(rng, show), crm)
-    position = 0
-    for case in _order(rng, prospects):
-        slots = [_slot(show, position + offset, prospects) for offset in range(case.size)]
-        case.play(stage, slots)
-        position += case.size
+    for case, positions in _programme(rng, prospects):
+        case.play(stage, [_slot(show, position, prospects) for position in positions])
     _add_strangers(stage, _scaled(_STRANGERS_PER, prospects))
     for rows in crm.tables.values():
         rng.shuffle(rows)
@@ -66,28 +60,17 @@ def _slot(show: Show, position: int, prospects: int) -> Slot:
     return Slot(*show.moment(position / prospects))
 
 
-def _order(rng: Random, prospects: int) -> Iterator[Case]:
-    """The cases in the order of the listing, `prospects` in all, groups kept within a hundred."""
+def _programme(rng: Random, prospects: int) -> Iterator[tuple[Case, list[int]]]:
+    """Cases with their places in the listing, `prospects` places in all; those of one case lie anywhere, in order."""
     planted = [case for case in PLANTED for _ in range(_scaled(case.per_2000, prospects))]
     rng.shuffle(planted)
-    room = prospects
-    chosen = [case for case in planted if (room := room - case.size) >= 0]
-    chosen += [NEW] * (prospects - sum(case.size for case in chosen))
-    rng.shuffle(chosen)
-    return _kept_together(chosen)
-
-
-def _kept_together(cases: list[Case]) -> Iterator[Case]:
-    """The cases in their order; a group that would cross a hundred lets others go first, while there are others."""
-    position = 0
-    waiting: list[Case] = []
-    for case in cases:
-        waiting.append(case)
-        while (fits := next((c for c in waiting if position % _TOGETHER + c.size <= _TOGETHER), None)) is not None:
-            waiting.remove(fits)
-            yield fits
-            position += fits.size
-    yield from waiting
+    places = list(range(prospects))
+    rng.shuffle(places)
+    for case in planted:
+        if case.size <= len(places):
+            yield case, sorted(places.pop() for _ in range(case.size))
+    for place in places:
+        yield NEW, [place]
 
 
 def _scaled(per: int, prospects: int) -> int:
@@ -100,4 +83,4 @@ def _add_strangers(stage: Stage, number: int) -> None:
     for index in range(number):
         person = stage.cast.person()
         values = {"emailaddress1": None} if index % 8 == 0 else None
-        stage.crm.untouched(tables[index % 2], person, values, closed=index % 10 == 3)
+        stage.crm.untouched(tables[index % 2], person, values, closed=index % 7 == 3)

@@ -40,16 +40,25 @@ _TITLES = [
     "R&D Lead",
     "CEO",
     "Project Manager",
-    "Ingénieure procédés",
-    "Einkaufsleiter",
-    "Director de Planta",
-    "工程师",
-    "部長",
     'Sales "Closer"',
     "VP, Operations & Supply Chain",
-    "Técnico de manutenção",
     "Quality <QA> Lead",
 ]
+_LOCAL_TITLES = {
+    "fr": ["Ingénieure procédés", "Directeur d'usine"],
+    "de": ["Einkaufsleiter", "Geschäftsführerin"],
+    "es": ["Director de Planta", "Jefa de mantenimiento"],
+    "el": ["Διευθυντής Παραγωγής"],
+    "uk": ["Головний інженер"],
+    "ar": ["مدير المشتريات"],
+    "he": ["מנהלת רכש"],
+    "zh": ["工程师", "采购经理"],
+    "ja": ["部長", "技術営業"],
+    "ko": ["구매 팀장"],
+    "th": ["ผู้จัดการโรงงาน"],
+    "hi": ["संयंत्र प्रबंधक"],
+    "pt": ["Técnico de manutenção"],
+}
 _COMPANIES = 300
 _SPELLED_OUT = str.maketrans({"ß": "ss", "ł": "l", "Ł": "L", "ø": "o", "đ": "d", "ı": "i"})
 
@@ -116,7 +125,7 @@ class Cast:
             first=first.text,
             last=last.text,
             email=self._address(first, last, company),
-            job_title=rng.choice(_TITLES),
+            job_title=rng.choice(_TITLES + 2 * _LOCAL_TITLES.get(company.country.language, [])),
             company=company,
             work=Phone.draw(rng, company.country, company.country.work),
             mobile=Phone.draw(rng, company.country, company.country.mobile),

@@ -36,7 +36,7 @@ class Stage:
 
 @dataclass(frozen=True)
 class Case:
-    """A planted case: `play` is given `size` slots that stand next to each other in the listing.
+    """A planted case: `play` is given `size` slots, in the order of the listing, anywhere in it.
 
     Attributes:
         per_2000: how often it is played in a sample of 2,000 prospects.

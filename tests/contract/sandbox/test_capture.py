@@ -555,6 +555,24 @@ def test_webhooks_go_to_this_machine_only(url: object) -> None:
     run(scenario)
 
 
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"action": "explode", "id": "pro_00000001"},
+        {"action": "merge", "id": "pro_00000001"},
+        {"action": "hold", "id": "pro_99999999"},
+        {"action": "request_action", "trigger": "whim", "action_id": "a", "prospect_ids": []},
+        {},
+    ],
+)
+def test_an_impossible_edit_is_refused(change: dict[str, Any]) -> None:
+    async def scenario(_: Client, service: CaptureService) -> None:
+        with pytest.raises(ValueError, match=r"\w"):
+            service.edit(change)
+
+    run(scenario)
+
+
 def test_reset_forgets_everything_but_who_may_call() -> None:
     async def scenario(client: Client, service: CaptureService) -> None:
         service.reset()
