@@ -1,7 +1,4 @@
-"""Whether a prospect is among those a run asks for, where the service cannot be asked: files, and prospects by id.
-
-A prospect is chosen when one submission alone meets all conditions, as in the service's own listing.
-"""
+"""Whether a prospect is among those a run asks for, where the service cannot be asked: files, and prospects by id."""
 
 from __future__ import annotations
 
@@ -15,35 +12,38 @@ from dynamics.sync.ports import JsonObject, Selection
 def chooser(selection: Selection) -> Callable[[JsonObject], bool]:
     """The test that a prospect of good shape passes when it meets every condition that the selection names.
 
-    A prospect that was never captured (no submissions) has its last change for the time of capture.
+    Each condition is met by any one submission, as in the service's own listing. A prospect that was never captured (no
+    submissions) has its last change for the time of capture.
     """
     prospect_ids = frozenset(selection.prospect_ids)
     event_ids, form_ids = frozenset(selection.event_ids), frozenset(selection.form_ids)
     since, until = selection.captured_from, selection.captured_to
 
     def is_captured_then(submission: Mapping[str, Any]) -> bool:
-        if since is None and until is None:
-            return True
         text = submission.get("captured_at")
         if not isinstance(text, str) or not is_instant(text):
             return False
         at = instant(text)
         return (since is None or at >= since) and (until is None or at < until)
 
-    def meets(submission: Mapping[str, Any]) -> bool:
-        if submission.get("state") == "deleted":
-            return False
-        if event_ids and (submission.get("event") or {}).get("id") not in event_ids:
-            return False
-        if form_ids and (submission.get("form") or {}).get("id") not in form_ids:
-            return False
-        return is_captured_then(submission)
-
     def is_chosen(prospect: JsonObject) -> bool:
         if prospect_ids and prospect["id"] not in prospect_ids:
             return False
-        if not event_ids and not form_ids and since is None and until is None:
+        if event_ids and not _referred("event", prospect) & event_ids:
+            return False
+        if form_ids and not _referred("form", prospect) & form_ids:
+            return False
+        if since is None and until is None:
             return True
-        return any(map(meets, prospect.get("submissions") or ({"captured_at": prospect["updated_at"]},)))
+        return any(map(is_captured_then, _submissions(prospect) or [{"captured_at": prospect["updated_at"]}]))
 
     return is_chosen
+
+
+def _submissions(prospect: JsonObject) -> list[JsonObject]:
+    return [entry for entry in prospect.get("submissions") or () if entry.get("state") != "deleted"]
+
+
+def _referred(name: str, prospect: JsonObject) -> set[object]:
+    """Ids of the events or forms by which it was captured."""
+    return {(submission.get(name) or {}).get("id") for submission in _submissions(prospect)}

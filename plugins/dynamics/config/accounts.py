@@ -11,7 +11,6 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 from urllib.parse import urlsplit
 
 import sqlalchemy as sa
@@ -56,20 +55,22 @@ def dynamics_account(fields: ConnectionFields) -> DataverseAccount:
     if tenant_id and not (_GUID.fullmatch(tenant_id) or _DOMAIN.fullmatch(tenant_id)):
         form.fault("'Tenant id' is neither an id nor a domain.", "Copy 'Directory (tenant) id' of the registration.")
     password = form.text("certificate_password", "Certificate password")
-    settings: dict[str, Any] = {
-        "environment_url": form.environment_url(sandbox),
-        "tenant_id": tenant_id,
-        "client_id": form.client_id(),
-        "client_secret": fields.password,
-        "certificate": SecretStr(_with_line_ends(certificate)) if certificate else None,
-        "certificate_password": SecretStr(password) if password else None,
-        "authority": form.address("authority", "Authority"),
-        "sandbox": sandbox,
-        "ca_bundle": form.ca_bundle(),
-        "application_users": form.application_users(),
-    }
+    environment_url, client_id = form.environment_url(sandbox), form.client_id()
+    authority, ca_bundle = form.address("authority", "Authority"), form.ca_bundle()
+    application_users = form.application_users()
     form.raise_faults()
-    return DataverseAccount(**settings)
+    return DataverseAccount(
+        environment_url=environment_url,
+        tenant_id=tenant_id,
+        client_id=client_id,
+        client_secret=fields.password,
+        certificate=SecretStr(_with_line_ends(certificate)) if certificate else None,
+        certificate_password=SecretStr(password) if password else None,
+        authority=authority,
+        sandbox=sandbox,
+        ca_bundle=ca_bundle,
+        application_users=application_users,
+    )
 
 
 def captello_account(fields: ConnectionFields) -> CaptelloAccount:
@@ -180,10 +181,11 @@ class _Form:
             if name not in names:
                 self.fault(f"has an extra field '{name}' that nobody reads.", nearest(name, names))
 
-    def required(self, value: str | None, label: str) -> str | None:
-        if not value:
+    def required(self, value: str | None, label: str) -> str:
+        text = (value or "").strip()
+        if not text:
             self.fault(f"'{label}' is empty.", "Fill it in.")
-        return value
+        return text
 
     def text(self, name: str, label: str) -> str | None:
         value = self.fields.extra.get(name)
@@ -211,44 +213,39 @@ class _Form:
             self.fault("'CA bundle' names no file.", "Give the path of a PEM file that this machine can read.")
         return value
 
-    def client_id(self) -> str | None:
+    def client_id(self) -> str:
         value = self.required(self.fields.login, "Client id")
-        if value and not _GUID.fullmatch(value.strip()):
+        if value and not _GUID.fullmatch(value):
             self.fault("'Client id' is no id.", "Copy 'Application (client) id' of the app registration.")
-        return value.strip() if value else None
+        return value
 
     def application_users(self) -> tuple[str, ...]:
         """Client ids as a list, or in one text parted by commas, semicolons or blanks."""
         value = self.fields.extra.get("application_users") or ()
-        items = re.split(r"[,;\s]+", value) if isinstance(value, str) else value
-        ids = (
-            tuple(str(item).strip() for item in items if str(item).strip())
-            if isinstance(items, list | tuple)
-            else ("",)
-        )
-        if not all(_GUID.fullmatch(item) for item in ids):
+        items = value if isinstance(value, list | tuple) else re.split(r"[,;\s]+", str(value).strip())
+        ids = tuple(map(str, items))
+        if not all(map(_GUID.fullmatch, ids)):
             self.fault("'Further client ids' holds something else than ids.", "Part client ids by commas.")
         return ids
 
-    def environment_url(self, sandbox: bool) -> str | None:
-        host = self.required(self.fields.host, "Environment URL")
-        if not host:
-            return None
-        address = host if self.fields.port is None else f"{host.rstrip('/')}:{self.fields.port}"
+    def environment_url(self, sandbox: bool) -> str:
+        address = self._host_and_port("Environment URL")
         try:
-            return parse_environment_url(address, sandbox)
+            return parse_environment_url(address, sandbox) if address else ""
         except ValueError as wrong:
-            self.fault(
-                f"'Environment URL': {wrong}.".replace("..", "."), "Copy it from the Power Platform admin center."
-            )
-            return None
+            what, _, remedy = str(wrong).partition(". ")
+            self.fault(f"'Environment URL': {what}.", remedy)
+            return ""
 
     def origin(self) -> str:
-        host = self.required(self.fields.host, "API address")
-        if not host:
-            return ""
+        address = self._host_and_port("API address")
         try:
-            return parse_origin(host if self.fields.port is None else f"{host.rstrip('/')}:{self.fields.port}")
+            return parse_origin(address) if address else ""
         except ValueError as wrong:
             self.fault(f"'API address' {wrong}.", "Write it as https://capture.example.com.")
             return ""
+
+    def _host_and_port(self, label: str) -> str:
+        """The address, with a port that Airflow's URI form has parted from it."""
+        host = self.required(self.fields.host, label)
+        return host if not host or self.fields.port is None else f"{host.rstrip('/')}:{self.fields.port}"

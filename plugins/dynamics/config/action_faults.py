@@ -46,8 +46,8 @@ def _told(found: ErrorDetails, model: type[BaseModel], name: str) -> tuple[str, 
         return f"'{name}' is no list of settings.", f"Known: {', '.join(_settings(model, place))}."
     if kind == "bool_type":
         return f"'{name}' is neither true nor false.", "Write true or false."
-    wrong = found["msg"].removeprefix("Value error, ").replace("Input should", "should")
-    return f"'{name}' {wrong}.", "Correct it."
+    wrong = found["msg"].partition("should")  # "Input should be ...", "String should have ..."
+    return f"'{name}' {''.join(wrong[1:]) or wrong[0]}.", "Correct it."
 
 
 def _named(place: Place) -> str:

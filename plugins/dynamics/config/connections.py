@@ -19,6 +19,7 @@ from pydantic import SecretStr
 from dynamics.errors import ConfigurationError, Fault
 
 _CONN_ID = re.compile(r"[A-Za-z0-9_.-]{1,250}")
+_SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
 _TEXTS = ("conn_type", "host", "login", "password", "schema")
 
 
@@ -85,7 +86,7 @@ def connection_from_json(conn_id: str, text: str) -> ConnectionFields:
 def connection_from_uri(conn_id: str, uri: str) -> ConnectionFields:
     """Read Airflow's URI form: type://login:password@host:port/schema?key=value, or type://scheme://host. Raises
     ConfigurationError."""
-    conn_type, _, rest = uri.partition("://")
+    conn_type, found, rest = uri.partition("://")
     protocol, nested, remainder = rest.partition("://")
     if nested and not any(mark in protocol for mark in "@:/?"):
         rest = remainder
@@ -97,7 +98,7 @@ def connection_from_uri(conn_id: str, uri: str) -> ConnectionFields:
     except ValueError:
         parts, port = urlsplit(""), None
         conn_type = ""
-    if not conn_type:
+    if not found or not _SCHEME.fullmatch(conn_type):
         remedy = "Percent-encode what is special in its parts, or use the JSON form."
         raise _fault(conn_id, "is neither JSON nor a URI.", remedy)
     host = unquote(parts.netloc.rpartition("@")[2].rpartition(":")[0] if port else parts.netloc.rpartition("@")[2])

@@ -1,0 +1,229 @@
+"""Sync actions: what a good one says, and what is said of a broken one."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from dynamics.config import SyncAction, list_actions, load_action
+from dynamics.core.policy import Check, CreateRule, MatchBy, Policy, Several
+from dynamics.errors import ConfigurationError
+
+SHIPPED = Path(__file__).resolve().parents[2] / "include"
+GOOD = """\
+account: dynamics_default
+duplicates: {check: leads}
+create: lead
+"""
+
+
+@pytest.fixture
+def include(tmp_path: Path) -> Path:
+    (tmp_path / "actions").mkdir()
+    return tmp_path
+
+
+def faults_of(include: Path, text: str, **overrides: object) -> list[str]:
+    (include / "actions" / "booth.yaml").write_text(text)
+    with pytest.raises(ConfigurationError) as caught:
+        load_action(include, "booth", overrides)
+    return [str(fault) for fault in caught.value.faults]
+
+
+def test_the_shipped_action_loads() -> None:
+    action = load_action(SHIPPED, "booth-leads")
+    assert action.policy() == Policy(
+        Check.CONTACTS_THEN_LEADS, MatchBy.EMAIL_OR_NAME, Several.UPDATE_MOST_RECENTLY_UPDATED, CreateRule.LEAD
+    )
+
+
+def test_every_setting_reaches_the_policy(include: Path) -> None:
+    (include / "actions" / "booth.yaml").write_text(
+        """\
+account: dynamics_eu
+mapping: expo
+duplicates: {check: none, match_by: email_or_name, several: hold_for_review}
+create: none
+include_inactive: true
+email_columns: [emailaddress1, emailaddress3]
+on_resync: create
+max_rejected_percent: 2.5
+triggers:
+  fulfillment: {forms: [frm_88]}
+  automation: {schedule: "*/5 * * * *", where: {event_id: evt_12}}
+  bulk: false
+"""
+    )
+    action = load_action(include, "booth")
+    assert (action.name, action.account, action.mapping) == ("booth", "dynamics_eu", "expo")
+    assert action.max_rejected_percent == 2.5
+    assert action.triggers.automation is not None
+    assert action.triggers.automation.where.event_id == "evt_12"
+    assert action.policy() == Policy(
+        Check.NONE,
+        MatchBy.EMAIL_OR_NAME,
+        Several.HOLD,
+        CreateRule.NONE,
+        include_inactive=True,
+        email_columns=("emailaddress1", "emailaddress3"),
+        on_resync="create",
+    )
+
+
+def test_an_action_survives_json() -> None:
+    action = load_action(SHIPPED, "booth-leads")
+    assert SyncAction.model_validate(action.model_dump(mode="json")) == action
+
+
+def test_update_switched_off_leaves_what_exists_alone(include: Path) -> None:
+    (include / "actions" / "booth.yaml").write_text(GOOD + "update_existing: false\n")
+    assert load_action(include, "booth").policy().several is Several.SKIP
+    chosen = load_action(include, "booth", {"duplicate_action": "update_most_recently_created"})
+    assert chosen.policy().several is Several.UPDATE_MOST_RECENTLY_CREATED
+
+
+def test_overrides_count_for_one_run(include: Path) -> None:
+    (include / "actions" / "booth.yaml").write_text(GOOD)
+    overrides = {
+        "account": "dynamics_test",
+        "duplicate_check": "contacts",
+        "match_by": "email_or_name",
+        "duplicate_action": "skip",
+        "create": "contact",
+        "max_rejected_percent": 10,
+    }
+    action = load_action(include, "booth", overrides)
+    assert (action.account, action.max_rejected_percent) == ("dynamics_test", 10)
+    assert action.policy() == Policy(Check.CONTACTS, MatchBy.EMAIL_OR_NAME, Several.SKIP, CreateRule.CONTACT)
+    assert load_action(include, "booth", dict.fromkeys(overrides)) == load_action(include, "booth")
+
+
+SETTINGS = (
+    "account, mapping, duplicates, create, triggers, extras, max_rejected_percent, include_inactive, email_columns, "
+    "on_resync, update_existing"
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        (
+            GOOD + "mappings: expo\n",
+            f":4: There is no setting 'mappings'. Did you mean 'mapping'? Known: {SETTINGS}.",
+        ),
+        (GOOD + "colour: red\n", f":4: There is no setting 'colour'. Known: {SETTINGS}."),
+        (
+            GOOD.replace("{check: leads}", "\n  check: leads\n  matchby: email"),
+            ":4: There is no setting 'duplicates.matchby'. Did you mean 'match_by'? Known: check, match_by, several.",
+        ),
+        (
+            GOOD.replace("leads", "lead"),
+            ":2: 'lead' is no word for 'duplicates.check'. Did you mean 'leads'? "
+            "Known: none, leads, contacts, leads_then_contacts, contacts_then_leads.",
+        ),
+        (
+            GOOD.replace("create: lead", "create: account"),
+            ":3: 'account' is no word for 'create'. Known: lead, contact, none.",
+        ),
+        (
+            GOOD.replace("create: lead", "create:"),
+            ":3: 'None' is no word for 'create'. Did you mean 'none'? Known: lead, contact, none.",
+        ),
+        (
+            GOOD.replace("create: lead\n", ""),
+            ":1: 'create' is missing. Write one of: lead, contact, none.",
+        ),
+        (GOOD.replace("account: dynamics_default\n", ""), ":1: 'account' is missing. Write it."),
+        (
+            GOOD.replace("{check: leads}", "{match_by: email}"),
+            ":2: 'duplicates.check' is missing. "
+            "Write one of: none, leads, contacts, leads_then_contacts, contacts_then_leads.",
+        ),
+        (
+            GOOD.replace("{check: leads}", "leads"),
+            ":2: 'duplicates' is no list of settings. Known: check, match_by, several.",
+        ),
+        (GOOD.replace("dynamics_default", "7"), ":1: 'account' should be a valid string. Correct it."),
+        (GOOD.replace("dynamics_default", "''"), ":1: 'account' should have at least 1 character. Correct it."),
+        (
+            GOOD + "max_rejected_percent: 101\n",
+            ":4: 'max_rejected_percent' should be less than or equal to 100. Correct it.",
+        ),
+        (
+            GOOD + "include_inactive: 'yes please'\n",
+            ":4: 'include_inactive' is neither true nor false. Write true or false.",
+        ),
+        (
+            GOOD + "email_columns:\n- emailaddress1\n- email2\n",
+            ":6: 'email2' is no word for 'email_columns.2'. Did you mean 'emailaddress2'? "
+            "Known: emailaddress1, emailaddress2, emailaddress3.",
+        ),
+        (
+            GOOD + "triggers:\n  automation: {schedule: hourly}\n",
+            ":5: 'triggers.automation.schedule' should have five cron fields, such as \"*/5 * * * *\". Correct it.",
+        ),
+        (
+            GOOD + "extras: {owner: owner.email}\n",
+            ":4: 'extras' are not supported by this version: nothing would be done with them. Take them out.",
+        ),
+        (
+            GOOD + "name: other\n",
+            ":4: 'name' is not the file's name. Leave it out: an action is named by its file.",
+        ),
+        (GOOD + "create: none\n", ":4: 'create' stands in line 3 already. Keep one of the two."),
+        (GOOD + "true: 1\n", ":4: A name is no text. Put it in quotes."),
+        (
+            GOOD + "triggers: {bulk: true\n",
+            ":5: The YAML cannot be read: expected ',' or '}', but got '<stream end>'. "
+            "Check indentation, quotes and brackets.",
+        ),
+        ("- a\n- b\n", ":1: The file is no list of settings. Write `name: value` lines."),
+        ("", ":1: The file is no list of settings. Write `name: value` lines."),
+        (
+            GOOD + "mapping: !!python/name:os.system\n",
+            ":4: The YAML cannot be read: could not determine a constructor for the tag "
+            "'tag:yaml.org,2002:python/name:os.system'. Check indentation, quotes and brackets.",
+        ),
+    ],
+)
+def test_a_broken_action_says_where_and_what_to_do(include: Path, text: str, fault: str) -> None:
+    assert faults_of(include, text) == [f"include/actions/booth.yaml{fault}"]
+
+
+def test_all_faults_come_at_once(include: Path) -> None:
+    text = "acount: x\nduplicates: {check: lead, several: first}\ncreate: leed\nextras: {owner: x}\n"
+    assert len(faults_of(include, text, match_by="phone", workers=2)) == 8
+
+
+def test_a_wrong_override_is_blamed_on_the_params(include: Path) -> None:
+    assert faults_of(include, GOOD, match_by="phone", duplicate_actoin="skip") == [
+        "params: 'phone' is no word for 'match_by'. Known: email, email_or_name.",
+        "params: There is no param 'duplicate_actoin'. Did you mean 'duplicate_action'? "
+        "Known: account, duplicate_check, match_by, duplicate_action, create, max_rejected_percent.",
+    ]
+
+
+def test_a_file_that_is_not_utf_8_says_so(include: Path) -> None:
+    (include / "actions" / "booth.yaml").write_bytes(b"account: a\n# caf\xe9\n")
+    with pytest.raises(ConfigurationError, match=r"booth.yaml:2: The text is not UTF-8. Save the file as UTF-8."):
+        load_action(include, "booth")
+
+
+@pytest.mark.parametrize("name", ["boot", "../secrets", "/etc/passwd", "booth.yaml", "", "a/b", "..", "boo\nth"])
+def test_an_unknown_name_is_answered_with_the_known_ones(include: Path, name: str) -> None:
+    (include / "secrets.yaml").write_text(GOOD)
+    for known in ("booth", "cafe"):
+        (include / "actions" / f"{known}.yaml").write_text(GOOD)
+    with pytest.raises(ConfigurationError) as caught:
+        load_action(include, name)
+    [fault] = caught.value.faults
+    assert (fault.file, fault.what) == ("include/actions", f"There is no action '{name}'.")
+    assert fault.remedy.endswith("Known: booth, cafe.")
+
+
+def test_actions_are_listed_by_name(include: Path) -> None:
+    for file in ("b.yaml", "a-1.yaml", ".hidden.yaml", "notes.txt"):
+        (include / "actions" / file).write_text("not read")
+    assert list_actions(include) == ("a-1", "b")
+    assert list_actions(include / "nowhere") == ()

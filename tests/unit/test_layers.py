@@ -1,0 +1,112 @@
+"""Imports point down a band: faces -> edges -> pure. Reads every import below plugins/dynamics."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+PACKAGE = Path(__file__).resolve().parents[2] / "plugins" / "dynamics"
+GROUND = ("errors", "clock", "killpoints")  # stand on nothing of ours but each other and the ports' types
+EDGES = ("assembly", "captello", "config", "core", "dataverse", "store", "sync")
+
+# Module prefix -> prefixes it may import; the longest that fits counts. A package may always import itself.
+MAY_IMPORT: dict[str, tuple[str, ...]] = {
+    "errors": (),
+    "killpoints": ("errors",),
+    "clock": ("errors", "sync.ports"),
+    "provider": (),
+    "core": ("errors",),
+    "sync": ("core", *GROUND),
+    "dataverse": ("core", "sync.ports", *GROUND),
+    "captello": ("core", "sync.ports", *GROUND),
+    "store": ("core", "sync.ports", *GROUND),
+    "config": ("core", "dataverse.account", "captello.account", *GROUND),
+    "assembly": (*EDGES, *GROUND),
+    "hooks": (*EDGES, *GROUND),
+    "operators": ("hooks", *EDGES, *GROUND),
+    "web": (*EDGES, *GROUND),
+    "cli": (*EDGES, *GROUND),
+}
+
+
+def within(module: str, prefix: str) -> bool:
+    return module == prefix or module.startswith(f"{prefix}.")
+
+
+def imports(source: str, module: str) -> Iterator[str]:
+    """What a module imports of ours, without the leading `dynamics.`; `from dynamics import x` gives x."""
+    for node in ast.walk(ast.parse(source)):
+        if isinstance(node, ast.Import):
+            found = [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            if node.level:
+                raise AssertionError(f"{module}: imports are absolute")
+            whole = node.module == "dynamics"
+            found = [f"dynamics.{alias.name}" for alias in node.names] if whole else [node.module or ""]
+        else:
+            continue
+        yield from (name.removeprefix("dynamics.") for name in found if within(name, "dynamics") and name != "dynamics")
+
+
+def upward(source: str, module: str) -> list[str]:
+    """The imports of a module that do not point down."""
+    band = max((prefix for prefix in MAY_IMPORT if within(module, prefix)), key=len)
+    allowed = (*MAY_IMPORT[band], band)
+    return [name for name in imports(source, module) if not any(within(name, prefix) for prefix in allowed)]
+
+
+def modules() -> dict[str, Path]:
+    found = {}
+    for path in sorted(PACKAGE.rglob("*.py")):
+        parts = path.relative_to(PACKAGE).with_suffix("").parts
+        name = ".".join(parts[:-1] if parts[-1] == "__init__" else parts)
+        if name:
+            found[name] = path
+    return found
+
+
+MODULES = modules()
+
+
+@pytest.mark.parametrize("module", MODULES)
+def test_imports_point_down(module: str) -> None:
+    assert upward(MODULES[module].read_text(), module) == []
+
+
+def test_every_module_stands_in_a_band() -> None:
+    assert [name for name in MODULES if not any(within(name, prefix) for prefix in MAY_IMPORT)] == []
+
+
+@pytest.mark.parametrize(
+    ("module", "source"),
+    [
+        ("core.policy", "from dynamics.sync.ports import Crm"),
+        ("core.policy", "def late():\n    import dynamics.store.ledger"),
+        ("sync.engine", "from dynamics.dataverse.client import DataverseClient"),
+        ("store.ledger", "from dynamics.sync.engine import Engine"),
+        ("config.accounts", "from dynamics.dataverse.client import DataverseClient"),
+        ("captello.client", "from dynamics import config"),
+        ("dataverse.client", "from dynamics.captello.account import CaptelloAccount"),
+        ("cli", "from dynamics.operators.sync import SyncProspects"),
+        ("hooks.dynamics", "from dynamics.operators.sync import SyncProspects"),
+        ("errors", "from dynamics.core.policy import Policy"),
+    ],
+)
+def test_an_import_that_points_up_is_found(module: str, source: str) -> None:
+    assert len(upward(source, module)) == 1
+
+
+def test_core_is_pure() -> None:
+    impure = {"airflow", "requests", "sqlalchemy", "msal", "os", "pathlib", "socket", "time", "logging", "random"}
+    found = []
+    for name, path in MODULES.items():
+        if not within(name, "core"):
+            continue
+        for node in ast.walk(ast.parse(path.read_text())):
+            names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
+            names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
+            found += [f"{name}: {used}" for used in names if used.partition(".")[0] in impure]
+    assert found == []
