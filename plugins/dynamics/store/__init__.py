@@ -1,1 +1,1 @@
-"""The audit database: runs, prospects, the queue, attempts, outcomes, links. The only room that opens sessions on it."""
+"""The audit database: runs, prospects, the queue, attempts, outcomes, links. Only this room opens sessions on it."""

@@ -10,14 +10,15 @@ import sqlalchemy as sa
 
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
-from dynamics.store.work import held
+from dynamics.store.work import CLAIMED, held
 from dynamics.sync.ports import AttemptResult, Claim, Intent, Link, LinkState, OpenAttempt
 
 # A lease that has run out may be somebody else's at any moment: nothing may be sent on it. One claim of an item makes
 # one attempt, so a repetition after a lost answer meets the attempt it has made.
 _INTEND = sa.text("""
 WITH intent AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(CAST(:intents AS json)) AS n (
+    SELECT CAST(:run_id AS uuid) AS run_id, n.*
+      FROM json_to_recordset(CAST(:intents AS json)) AS n (
            prospect_key bigint, fence bigint, operation text, "table" text, record_id uuid, etag text,
            content_hash text, column_hashes jsonb, changed_columns text[], matched_by text, duplicates_found bigint,
            revision bigint, generation bigint)
@@ -25,7 +26,7 @@ WITH intent AS MATERIALIZED (
     UPDATE sync.work_item i
        SET state = 'sent', attempts = i.attempts + CASE i.state WHEN 'claimed' THEN 1 ELSE 0 END
       FROM intent n
-     WHERE i.run_id = :run_id AND i.prospect_key = n.prospect_key AND i.fence = n.fence
+     WHERE i.run_id = n.run_id AND i.prospect_key = n.prospect_key AND i.fence = n.fence
        AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
     RETURNING i.prospect_key
 )
@@ -47,17 +48,19 @@ _CLOSE = f"""
 UPDATE sync.attempt a
    SET result = r.result, code = r.code, request_id = coalesce(r.request_id, a.request_id),
        finished_at = statement_timestamp()
-  FROM {_RESULTS}
- WHERE a.attempt_id = r.attempt_id AND a.result IS NULL"""  # noqa: S608 - a constant
+  FROM {_RESULTS}"""  # noqa: S608 - a constant
 
-_RESOLVE = sa.text(_CLOSE)
+_RESOLVE = sa.text(f"{_CLOSE} WHERE a.attempt_id = r.attempt_id AND a.result IS NULL")
 
 # An attempt of an item that was lost stays open: it is the evidence that the new holder goes by.
-_RESOLVE_HELD = sa.text(f"""{_CLOSE}
-   AND a.run_id = :run_id AND EXISTS (
-       SELECT 1 FROM unnest(CAST(:prospect_keys AS bigint[]), CAST(:fences AS bigint[])) AS ours (prospect_key, fence)
-         JOIN sync.work_item i ON i.run_id = :run_id AND i.prospect_key = ours.prospect_key AND i.fence = ours.fence
-        WHERE i.prospect_key = a.prospect_key)
+_RESOLVE_HELD = sa.text(f"""
+WITH {CLAIMED}, held AS MATERIALIZED (
+    SELECT i.run_id, i.prospect_key FROM claimed c
+      JOIN sync.work_item i ON i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence = c.fence
+)
+{_CLOSE}, held h
+ WHERE a.attempt_id = r.attempt_id AND a.result IS NULL
+   AND a.run_id = h.run_id AND a.prospect_key = h.prospect_key
 """)  # noqa: S608 - a constant
 
 _OPEN = sa.text("""

@@ -255,9 +255,9 @@ class PersonLock(Base):
 
     __tablename__ = "person_lock"
     __table_args__ = (sa.Index("ix_person_lock_unsettled", "record_id", postgresql_where=sa.text("NOT settled")),)
+    match_key: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[UUID] = mapped_column(primary_key=True)
     table_name: Mapped[str] = mapped_column(primary_key=True)
-    match_key: Mapped[str] = mapped_column(primary_key=True)
     record_id: Mapped[UUID]
     prospect_key: Mapped[int] = mapped_column(sa.ForeignKey(Prospect.prospect_key))
     holder_run_id: Mapped[UUID | None]

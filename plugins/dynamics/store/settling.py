@@ -18,10 +18,13 @@ from dynamics.sync.ports import AttemptResult, Claim, OpenAttempt, Settlement
 _SHARE_RUN = sa.text("SELECT state FROM sync.sync_run WHERE run_id = :run_id FOR KEY SHARE")
 
 # Links are written in the order of their key, since two runs may settle the same prospects at once. What counts as
-# settled includes what an earlier try of this very transaction has settled: its answer may have been lost.
+# settled includes what an earlier try of this very transaction has settled: its answer may have been lost. The run's id
+# rides in each row, so that items are found by their whole key: as a constant it would tempt the planner to read all
+# items of the run while a table that fills up has no statistics yet.
 _SETTLE = sa.text("""
 WITH given AS MATERIALIZED (
-    SELECT * FROM json_to_recordset(CAST(:settlements AS json)) AS s (
+    SELECT CAST(:run_id AS uuid) AS run_id, s.*
+      FROM json_to_recordset(CAST(:settlements AS json)) AS s (
            prospect_key bigint, fence bigint, revision bigint, outcome text, reason text, "table" text, record_id uuid,
            matched_by text, duplicates_found bigint, error_code text, error_message text, error_column text,
            changed_columns text[], request_id text, recovered boolean, warnings text[], link json)
@@ -29,14 +32,14 @@ WITH given AS MATERIALIZED (
     UPDATE sync.work_item i
        SET state = 'settled', worker = NULL, lease_until = NULL
       FROM given g
-     WHERE i.run_id = :run_id AND i.prospect_key = g.prospect_key AND i.fence = g.fence
+     WHERE i.run_id = g.run_id AND i.prospect_key = g.prospect_key AND i.fence = g.fence
        AND i.state IN ('claimed', 'sent')
     RETURNING i.prospect_key, i.attempts
 ), told AS (
     INSERT INTO sync.outcome (
            run_id, prospect_key, revision, outcome, reason, table_name, record_id, matched_by, duplicates_found,
            error_code, error_message, error_column, changed_columns, warnings, request_id, attempts, recovered)
-    SELECT :run_id, g.prospect_key, g.revision, g.outcome, g.reason, g."table", g.record_id, g.matched_by,
+    SELECT g.run_id, g.prospect_key, g.revision, g.outcome, g.reason, g."table", g.record_id, g.matched_by,
            g.duplicates_found, g.error_code, g.error_message, g.error_column, g.changed_columns, g.warnings,
            g.request_id, m.attempts, g.recovered
       FROM given g JOIN mine m USING (prospect_key)
@@ -65,10 +68,10 @@ WITH given AS MATERIALIZED (
      WHERE r.run_id = :run_id AND p.organization_id = r.organization_id AND p.table_name = l."table"
        AND p.record_id = l.record_id AND NOT p.settled
 )
-SELECT count(*) FROM given g
-  JOIN sync.work_item i ON i.run_id = :run_id AND i.prospect_key = g.prospect_key AND i.fence = g.fence
-  LEFT JOIN mine m ON m.prospect_key = g.prospect_key
- WHERE m.prospect_key IS NOT NULL OR i.state = 'settled'
+SELECT (SELECT count(*) FROM mine) + (
+       SELECT count(*) FROM given g
+         JOIN sync.work_item i ON i.run_id = g.run_id AND i.prospect_key = g.prospect_key AND i.fence = g.fence
+        WHERE i.state = 'settled')
 """)
 
 # The item of a stopped run changes hands like any other: under a new fence, and not while its lease stands.

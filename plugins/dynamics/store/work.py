@@ -55,25 +55,35 @@ SELECT p.prospect_key, p.source, p.prospect_id, p.revision, p.payload, l.fence, 
  ORDER BY l.group_key, p.prospect_key
 """)
 
-_OURS = """
-  FROM unnest(CAST(:prospect_keys AS bigint[]), CAST(:fences AS bigint[])) AS ours (prospect_key, fence)
- WHERE i.run_id = :run_id AND i.prospect_key = ours.prospect_key AND i.fence = ours.fence
+# A claim's items as rows. Materialized, so that the run's id is no constant to the planner: see `settling`.
+CLAIMED = """
+claimed AS MATERIALIZED (
+    SELECT CAST(:run_id AS uuid) AS run_id, prospect_key, fence
+      FROM unnest(CAST(:prospect_keys AS bigint[]), CAST(:fences AS bigint[])) AS c (prospect_key, fence)
+)"""
+
+_IF_HELD = """
+  FROM claimed c
+ WHERE i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence = c.fence
    AND i.state IN ('claimed', 'sent')"""
 
 _EXTEND = sa.text(f"""
-UPDATE sync.work_item i SET lease_until = statement_timestamp() + make_interval(secs => :lease_s) {_OURS}
+WITH {CLAIMED}
+UPDATE sync.work_item i SET lease_until = statement_timestamp() + make_interval(secs => :lease_s) {_IF_HELD}
 """)  # noqa: S608 - a constant
 
-_LOST = sa.text("""
+_LOST = sa.text(f"""
+WITH {CLAIMED}
 SELECT EXISTS (
-    SELECT 1 FROM unnest(CAST(:prospect_keys AS bigint[]), CAST(:fences AS bigint[])) AS ours (prospect_key, fence)
-      JOIN sync.work_item i ON i.run_id = :run_id AND i.prospect_key = ours.prospect_key AND i.fence <> ours.fence)
-""")
+    SELECT 1 FROM claimed c
+      JOIN sync.work_item i ON i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence <> c.fence)
+""")  # noqa: S608 - a constant
 
 _RELEASE = sa.text(f"""
+WITH {CLAIMED}
 UPDATE sync.work_item i
    SET state = 'pending', worker = NULL, lease_until = NULL, release_reason = :reason,
-       available_at = statement_timestamp() + make_interval(secs => :after_s) {_OURS}
+       available_at = statement_timestamp() + make_interval(secs => :after_s) {_IF_HELD}
 """)  # noqa: S608 - a constant
 
 _NEXT_DUE = sa.text("""

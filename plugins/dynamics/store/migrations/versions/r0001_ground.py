@@ -182,16 +182,16 @@ CREATE TABLE sync.record_link (
 );
 
 CREATE TABLE sync.person_lock (
+    match_key TEXT NOT NULL,
     organization_id UUID NOT NULL,
     table_name TEXT NOT NULL,
-    match_key TEXT NOT NULL,
     record_id UUID NOT NULL,
     prospect_key BIGINT NOT NULL,
     holder_run_id UUID,
     holder_key BIGINT,
     settled BOOLEAN DEFAULT false NOT NULL,
     taken_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
-    CONSTRAINT pk_person_lock PRIMARY KEY (organization_id, table_name, match_key),
+    CONSTRAINT pk_person_lock PRIMARY KEY (match_key, organization_id, table_name),
     CONSTRAINT fk_person_lock_prospect_key FOREIGN KEY (prospect_key) REFERENCES sync.prospect (prospect_key)
 );
 CREATE INDEX ix_person_lock_unsettled ON sync.person_lock (record_id) WHERE NOT settled;
