@@ -50,7 +50,7 @@ def json_lines(path: Path) -> Iterator[Entry]:
             if not line.strip():
                 continue
             try:
-                yield number, orjson.loads(line)
+                yield number, orjson.loads(line.strip())
             except orjson.JSONDecodeError as wrong:
                 yield number, _not_json(path, number, wrong.colno, wrong.msg.partition(":")[0])
     except NotUtf8Error as wrong:

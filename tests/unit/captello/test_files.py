@@ -15,6 +15,7 @@ from dynamics.errors import ConfigurationError
 from dynamics.sync.ports import Selection
 
 NOTHING = Selection()
+SAVE = "Save the file as UTF-8; spreadsheets call it 'CSV UTF-8'."
 
 
 def prospect(number: int, **values: Any) -> dict[str, Any]:
@@ -196,7 +197,7 @@ def test_other_content_under_one_id_is_a_fault(tmp_path: Path) -> None:
             "a.jsonl",
             b'{"id": canary}\n{"id"\n',
             [
-                ":1: The text is no JSON (column 8): unexpected character. Correct it.",
+                ":1: The text is no JSON (column 8): unexpected character, expected a JSON value. Correct it.",
                 ":2: The text is no JSON (column 6): unexpected end of data. Correct it.",
             ],
         ),
@@ -212,7 +213,8 @@ def test_other_content_under_one_id_is_a_fault(tmp_path: Path) -> None:
         ),
         (
             "a.json",
-            b'[\n {"id": "a", "revision": 1, "updated_at": "2026-03-14T10:00:00Z", "email": "canary"},\n\n {"id": ""}, 7]',
+            b'[\n {"id": "a", "revision": 1, "updated_at": "2026-03-14T10:00:00Z", "email": "canary"}'
+            b',\n\n {"id": ""}, 7]',
             [
                 ":4: This is no prospect: 'id' is no text. Correct it.",
                 ":4: This is no prospect: it is no JSON object. Correct it.",
@@ -221,14 +223,12 @@ def test_other_content_under_one_id_is_a_fault(tmp_path: Path) -> None:
         (
             "a.csv",
             b"prospect_id,email\nA-1,Andr\xe9@canary\n",
-            [
-                ":2: The text is not UTF-8 (byte 9 of the line). Save the file as UTF-8; spreadsheets call it 'CSV UTF-8'."
-            ],
+            [f":2: The text is not UTF-8 (byte 9 of the line). {SAVE}"],
         ),
         (
             "a.csv",
             "prospect_id,email\n".encode("utf-16"),
-            [":1: The text is UTF-16. Save the file as UTF-8; spreadsheets call it 'CSV UTF-8'."],
+            [f":1: The text is UTF-16. {SAVE}"],
         ),
         (
             "a.csv",
@@ -255,8 +255,8 @@ def test_other_content_under_one_id_is_a_fault(tmp_path: Path) -> None:
             b"A-2,canary\n"
             b"A-3,canary,1,yesterday,\n",
             [
-                ":3: Column 'address.country_code' holds something else than a code of two capital letters, such as GB. "
-                "Correct it.",
+                ":3: Column 'address.country_code' holds something else than a code of two capital letters, "
+                "such as GB. Correct it.",
                 ":3: Column 'prospect_id' is empty. Every row needs one.",
                 ":3: Column 'revision' holds something else than a whole number from 1. Correct it.",
                 ":3: Column 'updated_at' holds something else than a time with its zone, such as 2026-03-14T09:15:30Z. "
