@@ -7,8 +7,9 @@ Source: Microsoft Learn, "Use the Microsoft Dataverse Web API".
 
 from __future__ import annotations
 
-from sandbox.dataverse.organization import Organization, Transaction
+from sandbox.dataverse.organization import Organization
 from sandbox.dataverse.settings import OrganizationSettings
+from sandbox.dataverse.store import Transaction
 from sandbox.dataverse.wire import Caller, Request, Response
 
 __all__ = ["Caller", "Organization", "OrganizationSettings", "Request", "Response", "Transaction"]

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from operator import itemgetter
 from uuid import UUID, uuid5
 
 LOOKUP_TYPES = frozenset({"Lookup", "Customer", "Owner"})
@@ -125,7 +126,7 @@ class Table:
     def properties(self) -> dict[str, Column]:
         """Web API property name -> column, in alphabetical order of the property."""
         named = ((column.property_name, column) for column in self.columns.values())
-        return {name: column for name, column in sorted((n, c) for n, c in named if n is not None)}
+        return dict(sorted(((n, c) for n, c in named if n is not None), key=itemgetter(0)))
 
     @cached_property
     def navigations(self) -> dict[str, tuple[Column, tuple[str, ...]]]:
@@ -144,6 +145,10 @@ class Table:
     def key_properties(self, key: Key) -> tuple[str, ...]:
         """Property names of a key's columns, lookups as `_x_value`."""
         return tuple(self.columns[name].property_name or name for name in key.columns)
+
+    def key_id(self, key: Key) -> str:
+        """Metadata id of a key."""
+        return str(uuid5(_METADATA, f"{self.name} key {key.name}"))
 
     def with_column(self, column: Column) -> Table:
         """The same table with a column added or replaced."""

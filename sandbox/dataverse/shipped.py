@@ -31,7 +31,9 @@ def _read() -> Schema:
         column = _column(line)
         columns.setdefault(column.table, {})[column.name] = column
     tables = {line["table"]: _table(line, columns[line["table"]].values()) for line in _lines("tables.csv")}
-    names = {(line["table"], line["column"], line["target"]): line["schema_name"] for line in _lines("relationships.csv")}
+    names = {
+        (line["table"], line["column"], line["target"]): line["schema_name"] for line in _lines("relationships.csv")
+    }
     return Schema(tables, names)
 
 
@@ -92,7 +94,7 @@ def _column(line: dict[str, str]) -> Column:
         behavior=line["behavior"],
         format=line["format"],
         default=int(line["default"]) if line["default"] else None,
-        navigation=dict(pair.split(":", 1) for pair in line["navigation"].split("|") if pair),  # type: ignore[misc]
+        navigation=dict(pair.split(":", 1) for pair in line["navigation"].split("|") if pair),
     )
 
 
