@@ -145,12 +145,13 @@ def test_batch_with_change_set_reference_and_query(client: DataverseClient) -> N
 
 
 def test_batch_goes_on_after_an_error_only_if_told(client: DataverseClient) -> None:
-    missing = "00000000-0000-4000-8000-000000000001"
-    for go_on, statuses in ((False, [404]), (True, [404, 204])):
+    for go_on, statuses in ((False, [400]), (True, [400, 204])):
         batch = client.batch.new()
-        batch.records.delete("lead", missing)
+        batch.records.create("lead", {"lastname": "Refused", "leadsourcecode": 999})
         batch.records.create("lead", {"lastname": "After"})
-        assert [answer.status_code for answer in batch.execute(continue_on_error=go_on).responses] == statuses
+        result = batch.execute(continue_on_error=go_on)
+        assert [answer.status_code for answer in result.responses] == statuses
+        assert result.responses[0].error_code == "0x8004431a"
 
 
 def test_a_failed_change_set_leaves_nothing(client: DataverseClient) -> None:

@@ -159,15 +159,12 @@ def test_concurrent_requests_over_the_limit_get_429(sandbox: SandboxProcess, crm
 
 
 def test_servers_count_for_themselves_and_the_cookie_chooses(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
-    sandbox.control("PUT", "settings", {"servers": 2, "limits": {"requests": 2}})
-    crm.session.cookies.clear()
-    free = [crm.call("GET", "WhoAmI", cookies={"ARRAffinity": ""}).status_code for _ in range(4)]
-    assert free == [200, 200, 200, 200], "in turn: two each"
-    sandbox.control("POST", "reset")
-    sandbox.control("PUT", "settings", {"servers": 2, "limits": {"requests": 2}})
-    chosen = crm.call("GET", "WhoAmI").cookies["ARRAffinity"]
-    crm.session.cookies.clear()
-    kept = [crm.call("GET", "WhoAmI", cookies={"ARRAffinity": chosen}).status_code for _ in range(2)]
+    sandbox.control("PUT", "settings", {"servers": 2, "limits": {"requests": 3}})
+    in_turn = [crm.call("GET", "WhoAmI") for _ in range(4)]
+    assert [answer.status_code for answer in in_turn] == [200] * 4, "two each"
+    chosen = {"ARRAffinity": in_turn[0].cookies["ARRAffinity"]}
+    assert chosen["ARRAffinity"] == in_turn[2].cookies["ARRAffinity"] != in_turn[1].cookies["ARRAffinity"]
+    kept = [crm.call("GET", "WhoAmI", cookies=chosen).status_code for _ in range(2)]
     assert kept == [200, 429]
 
 
