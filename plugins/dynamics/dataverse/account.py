@@ -1,0 +1,143 @@
+"""What it takes to reach one Dynamics 365 environment, and which addresses we are willing to talk to.
+
+Credentials are sent to whoever answers at the address, so an address that is no Dataverse host is refused before
+anything is sent. Reading an Airflow connection is left to `config`.
+
+Source: Microsoft Learn, "Datacenter regions" (suffixes of the regions and of the sovereign clouds).
+"""
+
+from __future__ import annotations
+
+import ipaddress
+import re
+from typing import Any
+from urllib.parse import urlsplit
+
+from pydantic import BaseModel, ConfigDict, Field, SecretStr, model_validator
+
+COMMERCIAL = "https://login.microsoftonline.com"
+# Suffix of an organisation's host -> where its cloud signs in. The first is a pattern because regions are numbered.
+CLOUDS = {
+    r"crm\d{0,2}\.dynamics\.com": COMMERCIAL,
+    r"crm\.microsoftdynamics\.us": "https://login.microsoftonline.us",
+    r"crm\.appsplatform\.us": "https://login.microsoftonline.us",
+    r"crm\.dynamics\.cn": "https://login.partner.microsoftonline.cn",
+}
+EXAMPLE = "https://contoso.crm4.dynamics.com"
+
+_HOSTS = {
+    re.compile(rf"(?P<org>[a-z0-9][a-z0-9-]{{0,62}})(?:\.api)?\.(?P<suffix>{suffix})"): authority
+    for suffix, authority in CLOUDS.items()
+}
+
+
+def parse_environment_url(text: str, sandbox: bool = False) -> str:
+    """Give the origin of an environment: scheme, host and, for a sandbox, port; without a slash.
+
+    Args:
+        text: the address as a person wrote it; upper case, a trailing slash and the `.api.` form of a host are fine.
+        sandbox: also accept this machine (`localhost`, `127.0.0.1`, `[::1]`), on any port.
+    Raises:
+        ValueError: it is no address of a Dataverse environment; the text says why, and what one looks like.
+    """
+    text = text.strip()
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise _refusal("holds characters that no address has")
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        raise _refusal("is no address") from None
+    if parts.scheme.lower() != "https":
+        raise _refusal("does not begin with https://")
+    if "@" in parts.netloc:
+        raise _refusal("holds a user name")
+    if parts.path not in ("", "/") or "?" in text or "#" in text:
+        raise _refusal("goes on after the host; leave that out")
+    found = _match(host)
+    if found is not None:
+        if port not in (None, 443):
+            raise _refusal("names a port")
+        return f"https://{found['org']}.{found['suffix']}"
+    if sandbox and _is_this_machine(host):
+        name = f"[{host}]" if ":" in host else host
+        return f"https://{name}" if port in (None, 443) else f"https://{name}:{port}"
+    if sandbox:
+        raise _refusal("is neither a Dynamics 365 host nor this machine, which is all that a local sandbox may be")
+    raise _refusal("names no Dynamics 365 host")
+
+
+class DataverseAccount(BaseModel):
+    """One account. Give a client secret or a certificate; secrets show in no repr and no error.
+
+    Attributes:
+        environment_url: the environment's origin, checked by `parse_environment_url`.
+        certificate: PEM text with certificate and private key, or the path of such a file.
+        authority: where tokens come from; None means the sign-in host of the environment's cloud.
+        sandbox: this is a stand-in on this machine.
+        ca_bundle: path of the certificates to trust instead of the usual ones.
+        application_users: client ids of further application users that write for us.
+        timeout_s: how long an answer may take; Dataverse itself gives up after about two minutes.
+    """
+
+    model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
+
+    environment_url: str
+    tenant_id: str = Field(min_length=1)
+    client_id: str = Field(min_length=1)
+    client_secret: SecretStr | None = None
+    certificate: SecretStr | None = None
+    certificate_password: SecretStr | None = None
+    authority: str | None = None
+    sandbox: bool = False
+    ca_bundle: str | None = None
+    application_users: tuple[str, ...] = ()
+    timeout_s: float = Field(120.0, gt=0)
+
+    @model_validator(mode="before")
+    @classmethod
+    def _normal_address(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        address = fields.get("environment_url")
+        if not isinstance(address, str):
+            return fields
+        return fields | {"environment_url": parse_environment_url(address, fields.get("sandbox") is True)}
+
+    @model_validator(mode="after")
+    def _has_credential(self) -> DataverseAccount:
+        if self.client_secret is None and self.certificate is None:
+            raise ValueError("neither a client secret nor a certificate is given")
+        return self
+
+    @property
+    def authority_url(self) -> str:
+        """Sign-in host and tenant, as msal wants them."""
+        authority = (self.authority or self._cloud_authority()).rstrip("/")
+        return authority if urlsplit(authority).path else f"{authority}/{self.tenant_id}"
+
+    def _cloud_authority(self) -> str:
+        host = urlsplit(self.environment_url).hostname or ""
+        return next((authority for pattern, authority in _HOSTS.items() if pattern.fullmatch(host)), COMMERCIAL)
+
+
+def api_twin(origin: str) -> str | None:
+    """The other name of the same organisation, under which its links may come back; None for a sandbox."""
+    found = _match(urlsplit(origin).hostname or "")
+    return f"https://{found['org']}.api.{found['suffix']}" if found is not None else None
+
+
+def _match(host: str) -> re.Match[str] | None:
+    return next((found for pattern in _HOSTS if (found := pattern.fullmatch(host))), None)
+
+
+def _is_this_machine(host: str) -> bool:
+    if host == "localhost":
+        return True
+    try:  # takes no octal, decimal or shortened form
+        address = ipaddress.ip_address(host)
+    except ValueError:
+        return False
+    return address in (ipaddress.ip_address("127.0.0.1"), ipaddress.ip_address("::1"))
+
+
+def _refusal(why: str) -> ValueError:
+    return ValueError(f"The environment address {why}. Write it like {EXAMPLE}.")

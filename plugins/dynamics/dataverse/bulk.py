@@ -1,0 +1,222 @@
+"""Writes many records: CreateMultiple under our own ids, `$batch` of conditional PATCHes, and every row's fate.
+
+A bulk message is all or nothing and does not say which row was refused. So a refused one is halved until few rows are
+left, and these go as operations of their own, each created only if its id is free. What the database provably undid
+(deadlocks, locks) is sent again after a while; what got lost is reported as unknown and never repeated from here.
+
+Source: Microsoft Learn, "Use bulk operation messages", "Perform conditional operations using the Web API".
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import dataclass
+
+import orjson
+
+from dynamics.core.metadata import TableMetadata
+from dynamics.dataverse.batch import Part, slices, write_batch
+from dynamics.dataverse.fates import created, refused, written
+from dynamics.dataverse.faults import Fault, FaultClass, classify, is_not_offered, read_fault, request_id, safe_message
+from dynamics.dataverse.session import Answer
+from dynamics.dataverse.tally import Tally
+from dynamics.dataverse.transport import JSON, SERVICE_PATH, Call, Transport
+from dynamics.errors import AccountError, ContractError, OutcomeUnknownError, ServiceUnavailableError, TransientError
+from dynamics.sync.ports import Clock, RecordWrite, WriteReport, WriteState
+
+ROWS_TO_ISOLATE = 13  # so few rows of a refused message are sent one by one, in one request
+MAX_RESENDS = 6  # of what the database undid
+MAX_BACKOFF_S = 10.0
+
+Sender = Callable[[TableMetadata, Sequence[RecordWrite], Tally], None]
+
+
+@dataclass(frozen=True)
+class BulkWriter:
+    """Writes of one organisation.
+
+    Args:
+        executor: runs the requests of one write side by side.
+        create_rows, update_rows: records a request.
+    """
+
+    transport: Transport
+    clock: Clock
+    executor: ThreadPoolExecutor
+    create_rows: int = 100
+    update_rows: int = 50
+
+    def create(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
+        """Create all rows under their ids. See `Crm.create`."""
+        if table.bulk_create:
+            return self._run(table, writes, self.create_rows, self._create_multiple)
+        return self._run(table, writes, self.update_rows, self._create_each)
+
+    def update(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
+        """Update rows, each on its own version. See `Crm.update`."""
+        return self._run(table, writes, self.update_rows, self._update_each)
+
+    def _run(self, table: TableMetadata, writes: Sequence[RecordWrite], size: int, send: Sender) -> WriteReport:
+        """Send all chunks, ordered by id so that requests side by side take locks in one order."""
+        tally = Tally(writes)
+        chunks = list(slices(sorted(writes, key=lambda write: write.record_id.int), size))
+        if len(chunks) == 1:
+            self._guarded(send, table, chunks[0], tally)
+        else:
+            futures = [self.executor.submit(self._guarded, send, table, chunk, tally) for chunk in chunks]
+            wait(futures)
+            for future in futures:
+                future.result()
+        return tally.report()
+
+    @staticmethod
+    def _guarded(send: Sender, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally) -> None:
+        if tally.stopped:
+            return
+        try:
+            send(table, writes, tally)
+        except (AccountError, TransientError) as fault:
+            tally.stop(fault)
+
+    # ------------------------------------------------------------ creating
+
+    def _create_multiple(self, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally) -> None:
+        """Create rows in one message, or find the refused ones among them."""
+        if tally.stopped:
+            return
+        try:
+            answer = self._send_multiple(table, writes)
+        except OutcomeUnknownError as lost:
+            tally.put_all(writes, WriteState.UNKNOWN, lost.request_id)
+            return
+        if answer.status < 300:
+            tally.put(created(writes, answer))
+        elif is_not_offered(read_fault(answer)) or len(writes) <= ROWS_TO_ISOLATE:
+            self._create_each(table, writes, tally)
+        else:
+            half = len(writes) // 2
+            self._create_multiple(table, writes[:half], tally)
+            self._create_multiple(table, writes[half:], tally)
+
+    def _send_multiple(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> Answer:
+        kind = f"Microsoft.Dynamics.CRM.{table.logical_name}"
+        targets = [{"@odata.type": kind, table.primary_id: str(w.record_id), **w.values} for w in writes]
+        path = f"{table.entity_set}/Microsoft.Dynamics.CRM.CreateMultiple"
+        call = Call("create", table.logical_name, "POST", path, body=orjson.dumps({"Targets": targets}), writes=True)
+        answer = self.transport.send(call)
+        for resends in range(MAX_RESENDS):
+            if answer.status < 400 or classify(read_fault(answer)) is not FaultClass.ROLLED_BACK:
+                return answer
+            self._back_off(resends, writes)
+            answer = self.transport.send(call)
+        if answer.status >= 400 and classify(read_fault(answer)) is FaultClass.ROLLED_BACK:
+            raise _keeps_failing("create", table, read_fault(answer))
+        return answer
+
+    def _create_each(self, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally) -> None:
+        self._write_each("create", table, writes, tally)
+
+    def _update_each(self, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally) -> None:
+        self._write_each("update", table, writes, tally)
+
+    # ------------------------------------------------------------ each row an operation
+
+    def _write_each(self, operation: str, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally) -> None:
+        """Send rows as conditional PATCHes in one batch; those the database undid, again."""
+        rest, fault = self._send_batch(operation, table, writes, tally)
+        for resends in range(MAX_RESENDS):
+            if fault is None:
+                return
+            self._back_off(resends, rest)
+            rest, fault = self._send_batch(operation, table, rest, tally)
+        if fault is not None:
+            raise _keeps_failing(operation, table, fault)
+
+    def _send_batch(
+        self, operation: str, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally
+    ) -> tuple[list[RecordWrite], Fault | None]:
+        """Send one batch. Gives back the rows that the database undid, and what it said."""
+        parts = [_patch(operation, table, write) for write in writes]
+        try:
+            outer, answers = write_batch(self.transport, operation, table.logical_name, parts)
+        except OutcomeUnknownError as lost:
+            tally.put_all(writes, WriteState.UNKNOWN, lost.request_id)
+            return [], None
+        if outer.status >= 400 and not answers:
+            return self._refused_batch(operation, table, writes, tally, read_fault(outer))
+        outer_id = request_id(outer.headers)
+        tally.put_all(writes[len(answers) :], WriteState.UNKNOWN, outer_id)
+        undone: list[RecordWrite] = []
+        undone_by: Fault | None = None
+        for write, answer in zip(writes, answers, strict=False):
+            fault = self._put_fate(operation, table, write, answer, outer_id, tally)
+            if fault is not None:
+                undone.append(write)
+                undone_by = fault
+        return undone, undone_by
+
+    def _put_fate(
+        self,
+        operation: str,
+        table: TableMetadata,
+        write: RecordWrite,
+        answer: Answer,
+        outer_id: str | None,
+        tally: Tally,
+    ) -> Fault | None:
+        """Record the fate of one row, unless the database undid it: then its fault is given back."""
+        try:
+            self.transport.judge(Call(operation, table.logical_name, "PATCH", table.entity_set, writes=True), answer)
+        except OutcomeUnknownError as lost:
+            tally.put_all([write], WriteState.UNKNOWN, lost.request_id or outer_id)
+            return None
+        except (AccountError, TransientError) as stop:  # this row was turned away unread
+            tally.stop(stop)
+            return None
+        if answer.status < 300:
+            tally.put([written(write, answer, outer_id)])
+            return None
+        fault = read_fault(answer)
+        if classify(fault) is FaultClass.ROLLED_BACK:
+            return fault
+        tally.put([refused(operation, write, fault, outer_id)])
+        return None
+
+    def _refused_batch(
+        self, operation: str, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally, fault: Fault
+    ) -> tuple[list[RecordWrite], Fault | None]:
+        """A batch that was not even opened. Too large a one goes in halves; anything else is no row's fault."""
+        if fault.status != 413:
+            detail = f"a batch is refused: {safe_message(fault)}"
+            raise ContractError(operation, table.logical_name, detail=detail, status=fault.status, code=fault.code)
+        if len(writes) == 1:
+            tally.put([refused(operation, writes[0], fault, None)])
+        else:
+            half = len(writes) // 2
+            self._write_each(operation, table, writes[:half], tally)
+            self._write_each(operation, table, writes[half:], tally)
+        return [], None
+
+    def _back_off(self, resends: int, writes: Sequence[RecordWrite]) -> None:
+        """Wait longer each time, and not as long as the others that met in a deadlock: their first ids differ."""
+        apart = 1 + (writes[0].record_id.int % 97) / 97
+        self.clock.sleep(min(0.1 * 2**resends * apart, MAX_BACKOFF_S))
+
+
+def _patch(operation: str, table: TableMetadata, write: RecordWrite) -> Part:
+    """A PATCH that creates only what is not there, or updates only the version that was read."""
+    condition = {"If-None-Match": "*"} if operation == "create" else {"If-Match": write.etag or "*"}
+    url = f"{SERVICE_PATH}{table.entity_set}({write.record_id})"
+    return Part("PATCH", url, {"Content-Type": JSON, **condition}, orjson.dumps(write.values))
+
+
+def _keeps_failing(operation: str, table: TableMetadata, fault: Fault) -> ServiceUnavailableError:
+    return ServiceUnavailableError(
+        operation,
+        table.logical_name,
+        detail=f"{safe_message(fault)}, again and again",
+        status=fault.status,
+        code=fault.code,
+        request_id=fault.request_id,
+    )
