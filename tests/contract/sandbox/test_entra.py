@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from pathlib import Path
 
-import msal
+import msal  # type: ignore[import-untyped]  # ships no types
 import pytest
 import requests
 from cryptography import x509

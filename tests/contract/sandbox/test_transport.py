@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import requests
@@ -140,20 +141,19 @@ def test_execution_time_over_the_limit_gets_429(sandbox: SandboxProcess, crm: We
     assert second.json()["error"]["code"] == "0x80072321"
 
 
-def test_concurrent_requests_over_the_limit_get_429(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
-    sandbox.control("PUT", "settings", {"limits": {"concurrency": 1}, "latency": {"per_request_s": 0.4}})
-    answers: list[requests.Response] = []
+def test_concurrent_requests_over_the_limit_get_429(sandbox: SandboxProcess) -> None:
+    callers = [WebApiCaller(sandbox) for _ in range(3)]
+    for caller in callers:
+        caller.call("GET", "WhoAmI")  # connects, so that the three below start as one
+    sandbox.control("PUT", "settings", {"limits": {"concurrency": 1}, "latency": {"per_request_s": 0.6}})
+    together = threading.Barrier(3)
 
-    def ask() -> None:
-        url = f"{crm.url}/api/data/v9.2/WhoAmI"
-        headers = {"Authorization": str(crm.session.headers["Authorization"])}
-        answers.append(requests.get(url, headers=headers, verify=sandbox.ca_bundle, timeout=30))
+    def ask(caller: WebApiCaller) -> requests.Response:
+        together.wait(timeout=30)
+        return caller.call("GET", "WhoAmI")
 
-    threads = [threading.Thread(target=ask) for _ in range(3)]
-    for thread in threads:
-        thread.start()
-    for thread in threads:
-        thread.join()
+    with ThreadPoolExecutor(3) as pool:
+        answers = list(pool.map(ask, callers))
     assert sorted(answer.status_code for answer in answers) == [200, 429, 429]
     assert {answer.json()["error"]["code"] for answer in answers if not answer.ok} == {"0x80072326"}
 
