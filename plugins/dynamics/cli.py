@@ -17,14 +17,15 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from datetime import UTC, datetime
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
-import click
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from typer.exceptions import TyperException
 
 from dynamics.assembly import RunRequest, SyncService
 from dynamics.config import audit_url, connection_from_environment, include_directory
@@ -36,16 +37,42 @@ from dynamics.sync.report import Verdict
 
 OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
 AUDIT = "dynamics_audit"
-LOG_COLUMNS = ("prospect_id", "outcome", "reason", "table_name", "matched_by", "error_column", "error_code", "error_message")
+LOG_COLUMNS = (
+    "prospect_id",
+    "outcome",
+    "reason",
+    "table_name",
+    "matched_by",
+    "error_column",
+    "error_code",
+    "error_message",
+)
 
-app = typer.Typer(no_args_is_help=True, add_completion=False, help="Captured prospects into Microsoft Dynamics 365.")
+
+class Format(StrEnum):
+    """How `log` prints."""
+
+    TABLE = "table"
+    JSON = "json"
+    CSV = "csv"
+
+
+# A traceback with local values would print people and secrets.
+app = typer.Typer(
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    help="Captured prospects into Microsoft Dynamics 365.",
+)
 database = typer.Typer(no_args_is_help=True, help="The audit database.")
 app.add_typer(database, name="db")
 console = Console()
 complaints = Console(stderr=True)
 
 ActionOption = Annotated[str, typer.Option("--action", help="Name of a file in include/actions, without .yaml.")]
-InstantOption = Annotated[datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])]
+InstantOption = Annotated[
+    datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
+]
 
 
 @app.command()
@@ -110,7 +137,7 @@ def run(
 def log(
     run: Annotated[str | None, typer.Option(help="Id of a run; without it, the newest runs.")] = None,
     outcome: Annotated[Outcome | None, typer.Option(help="Only prospects with this outcome.")] = None,
-    output: Annotated[str, typer.Option("--format", click_type=click.Choice(["table", "json", "csv"]))] = "table",
+    output: Annotated[Format, typer.Option("--format")] = Format.TABLE,
     limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 1000,
 ) -> None:
     """Read the audit log: the newest runs, or the outcomes of one."""
@@ -124,7 +151,7 @@ def log(
             console.print("no run yet")
             return
         rows: Sequence[OutcomeRow] = audit.outcomes(run_id, outcome=outcome.value if outcome else None, limit=limit)
-        columns = LOG_COLUMNS if output == "table" else None
+        columns = LOG_COLUMNS if output is Format.TABLE else None
         _print([row.as_dict() for row in rows], output, f"Run {run_id}", columns)
 
 
@@ -168,7 +195,13 @@ def _service() -> SyncService:
 
 def _work(service: SyncService, run_id: uuid.UUID) -> None:
     """Discover and drain with a progress bar."""
-    columns = (SpinnerColumn(), TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(), TimeElapsedColumn())
+    columns = (
+        SpinnerColumn(),
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+    )
     with Progress(*columns, console=complaints, transient=True) as progress:
         found = progress.add_task("discovering", total=None)
         service.discover(run_id, lambda count: progress.update(found, completed=count))
@@ -198,12 +231,12 @@ def _print_balance(run_id: uuid.UUID, verdict: Verdict, dry_run: bool) -> None:
         complaints.print(f"[red]{problem}[/]")
 
 
-def _print(rows: list[dict[str, Any]], output: str, title: str, columns: Sequence[str] | None = None) -> None:
-    if output == "json":
+def _print(rows: list[dict[str, Any]], output: Format, title: str, columns: Sequence[str] | None = None) -> None:
+    if output is Format.JSON:
         print(json.dumps(rows, default=str, indent=2))
         return
     names = list(columns or (rows[0] if rows else ()))
-    if output == "csv":
+    if output is Format.CSV:
         writer = csv.DictWriter(sys.stdout, fieldnames=names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({name: _inert(row.get(name)) for name in names} for row in rows)
@@ -238,17 +271,16 @@ def _faults_told() -> Iterator[None]:
 
 
 def main() -> None:
-    """Entry point: wrong usage exits with 3, which click would give as 2."""
+    """Entry point: wrong usage exits with 3, since 2 stands for a run that was stopped."""
     try:
-        app(standalone_mode=False)
-    except click.exceptions.Exit as stop:
-        sys.exit(stop.exit_code)
-    except click.UsageError as error:
+        code = app(standalone_mode=False)
+    except TyperException as error:
         error.show()
         sys.exit(USAGE)
-    except click.exceptions.Abort:
+    except (typer.Abort, KeyboardInterrupt):
         complaints.print("stopped; what was not settled stays pending")
         sys.exit(STOPPED)
+    sys.exit(code or OK)
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """10,000 new prospects through one worker of the command line, against the sandbox at 50 ms a request and 3 ms a row.
 
-Prints prospects a second from the first claim to the last settlement, requests for each 1,000 prospects, CPU seconds for
-each 1,000 and the worker's peak memory; then the same prospects again, unchanged.
+Prints prospects a second, requests and CPU seconds for each 1,000 prospects and the worker's peak memory; then the same
+prospects again, unchanged.
 """
 
 from __future__ import annotations

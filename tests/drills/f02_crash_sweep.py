@@ -1,4 +1,4 @@
-"""F02, crash sweep: kill -9 at each kill point, then start a new run. Every prospect ends with one record and one outcome."""
+"""F02, crash sweep: kill -9 at each kill point, then start a new run. One record and one outcome each."""
 
 from __future__ import annotations
 

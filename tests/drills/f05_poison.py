@@ -1,4 +1,4 @@
-"""F05, poison in the chunk: rows the CRM refuses, for four reasons, in one chunk. The good ones land."""
+"""F05, poison in the chunk: rows that only the CRM knows to refuse. The good ones land, each bad one has its code."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""A place to drill in: database, sandbox, include folder and the product as separate processes, and eyes on all of them.
+"""A place to drill in: database, sandbox, include folder and the product as processes, and eyes on all of them.
 
 The judge never asks the product: it reads the sandbox's journal and tables, and the audit views by plain SQL.
 """

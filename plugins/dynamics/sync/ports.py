@@ -133,7 +133,9 @@ class WriteReport:
 class Crm(Protocol):
     """One Dataverse organisation."""
 
-    requests: int  # HTTP requests sent so far, token requests excluded
+    @property
+    def requests(self) -> int:
+        """HTTP requests sent so far, token requests excluded."""
 
     def organization(self) -> Organization:
         """Ask who we are. One request, cached."""

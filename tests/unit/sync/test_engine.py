@@ -1,4 +1,4 @@
-"""The engine on fakes: what reaches the CRM, what is told, and what a crash, a lost answer or a second worker changes."""
+"""The engine on fakes: what reaches the CRM, what is told, and what crashes, lost answers and others change."""
 
 from __future__ import annotations
 
