@@ -30,7 +30,7 @@ def form(conn_type: str) -> Mapping[str, Any]:
 
 def test_the_provider_is_named_as_its_distribution() -> None:
     assert distribution("airflow-dynamics-sync").metadata["Name"] == PACKAGE
-    assert PACKAGE in ProvidersManager().providers
+    assert PACKAGE in ProvidersManager().providers  # type: ignore[no-untyped-call]
 
 
 @pytest.mark.parametrize("conn_type", TYPES)
@@ -55,7 +55,7 @@ def test_every_field_is_explained_and_secrets_are_hidden(conn_type: str) -> None
 
 @pytest.mark.parametrize("conn_type", TYPES)
 def test_a_connection_finds_its_hook(conn_type: str) -> None:
-    hook = Connection(conn_id="c1", conn_type=conn_type).get_hook()
+    hook = Connection(conn_id="c1", conn_type=conn_type).get_hook()  # type: ignore[no-untyped-call]
     assert type(hook).conn_type == conn_type
     assert getattr(hook, type(hook).conn_name_attr) == "c1"
     assert hook.hook_name == form(conn_type)["hook-name"]

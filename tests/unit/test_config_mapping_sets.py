@@ -49,7 +49,7 @@ def test_the_digest_follows_the_content_of_every_file(include: Path, tmp_path: P
     assert load_mapping_set(include, "copy").digest == digests[0]
     for file in ("lead.csv", "contact.csv", "values/branch.csv"):
         path = folder / file
-        path.write_text(path.read_text() + "# seen\n")
+        path.write_text(path.read_text().replace(",last_name,", ",full_name,").replace("12", "13"))
         digests.append(load_mapping_set(include, "expo").digest)
     (folder / "README.md").write_text("does not count")
     assert load_mapping_set(include, "expo").digest == digests[-1]

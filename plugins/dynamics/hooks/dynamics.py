@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from airflow.sdk import BaseHook
+from airflow.sdk.log import mask_secret
 
 from dynamics.clock import SystemClock
 from dynamics.config import dynamics_account
@@ -31,12 +32,18 @@ class DynamicsHook(BaseHook):
         return dynamics_account(connection_fields(self.dynamics_conn_id))
 
     def get_conn(self, budget: Budget | None = None) -> DataverseClient:
-        """A client on this organisation; without a budget it keeps to its own. Raises ConfigurationError."""
-        return DataverseClient(self.account(), budget=budget or LocalBudget(), clock=SystemClock())
+        """A client on this organisation, its tokens masked in logs; close it after use. Raises ConfigurationError.
+
+        `budget` is the request limits it shares with others; without one it keeps to its own.
+        """
+        return DataverseClient(
+            self.account(), budget=budget or LocalBudget(), clock=SystemClock(), on_token=mask_secret
+        )
 
     def test_connection(self) -> tuple[bool, str]:
         """What the form's *Test* button shows: who we are, where, and with which roles; or what to correct."""
         try:
-            return True, self.get_conn().test()
+            with self.get_conn() as client:
+                return True, client.test()
         except DynamicsError as error:
             return False, told(error)

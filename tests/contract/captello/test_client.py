@@ -134,6 +134,8 @@ def test_a_token_taken_back_early_is_replaced_once(api: responses.RequestsMock, 
     api.get(f"{ORIGIN}/v1/health", **problem(401, "unauthorized"))
     api.get(f"{ORIGIN}/v1/health", json={"version": "1"})
     assert CaptelloClient(BY_TOKEN, clock=clock).health() == {"version": "1"}
+    signed = [call.request.headers.get("Authorization") for call in api.calls if "health" in str(call.request.url)]
+    assert signed == ["Bearer first", "Bearer second"]
 
 
 def test_wrong_client_credentials_are_an_account_fault(api: responses.RequestsMock, clock: FakeClock) -> None:
