@@ -10,6 +10,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sandbox.capture import CaptureService
+from sandbox.sample import generate
 from sandbox.server.authority import Authority
 from sandbox.server.certificates import Certificates, read_certificate
 from sandbox.server.credentials import Credentials
@@ -129,8 +130,6 @@ class World:
             raise ValueError(f"unknown names: {', '.join(unknown)}")
         loaded: dict[str, Any] = {}
         if "sample" in content:
-            from sandbox.sample import generate  # its tables of names are wanted by few of those who start a server
-
             options = dict(content["sample"])
             if "now" in options:
                 options["now"] = datetime.fromisoformat(options["now"])

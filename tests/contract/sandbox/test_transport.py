@@ -222,6 +222,15 @@ def test_faults_match_a_table_and_an_organisation(sandbox: SandboxProcess) -> No
     assert second.call("GET", "contacts").status_code == 503
 
 
+def test_a_fault_at_the_capture_api_is_worded_as_its_own(sandbox: SandboxProcess) -> None:
+    fault(sandbox, match={"path": "^/v1/prospects"}, effect="status", status=429, retry_after=3)
+    url, key = f"{sandbox.ready['capture_url']}/v1/prospects", sandbox.ready["capture_key"]
+    answer = requests.get(url, headers={"X-Api-Key": key}, verify=sandbox.ca_bundle, timeout=30)
+    assert (answer.status_code, answer.headers["Retry-After"]) == (429, "3")
+    assert answer.headers["Content-Type"] == "application/problem+json"
+    assert answer.json()["status"] == 429
+
+
 def test_the_journal_tells_what_happened(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
     lead = crm.create(lastname="Ruiz")
     crm.call("PATCH", f"leads({lead})", json={"jobtitle": "x"}, headers={"If-Match": "*"})
