@@ -1,6 +1,6 @@
 """`dynamics-sync`: the same engine without a scheduler.
 
-Connections come from the environment, as Airflow reads them: AIRFLOW_CONN_DYNAMICS_AUDIT, AIRFLOW_CONN_DYNAMICS_DEFAULT ...
+Connections come from the environment, in the variables that Airflow reads: AIRFLOW_CONN_DYNAMICS_AUDIT and so on.
 Exit codes: 0 balanced and nothing rejected beyond what the action allows; 1 some rejected; 2 stopped by an account,
 configuration or transient fault with work pending; 3 wrong usage.
 """
@@ -30,23 +30,14 @@ from typer.exceptions import TyperException
 from dynamics.assembly import RunRequest, SyncService
 from dynamics.config import audit_url, connection_from_environment, include_directory
 from dynamics.errors import DynamicsError
-from dynamics.store.audit import AuditLog, OutcomeRow
+from dynamics.store.audit import AuditLog, RunRow
 from dynamics.store.database import check_schema, create_store, upgrade
 from dynamics.sync.ports import Outcome, RunCounts, Selection
 from dynamics.sync.report import Verdict
 
 OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
 AUDIT = "dynamics_audit"
-LOG_COLUMNS = (
-    "prospect_id",
-    "outcome",
-    "reason",
-    "table_name",
-    "matched_by",
-    "error_column",
-    "error_code",
-    "error_message",
-)
+OUTCOME_COLUMNS = ("prospect_id", "outcome", "reason", "table_name", "matched_by", "error_column", "error_message")
 
 
 class Format(StrEnum):
@@ -70,9 +61,8 @@ console = Console()
 complaints = Console(stderr=True)
 
 ActionOption = Annotated[str, typer.Option("--action", help="Name of a file in include/actions, without .yaml.")]
-InstantOption = Annotated[
-    datetime | None, typer.Option(formats=["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"])
-]
+INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
+InstantOption = Annotated[datetime | None, typer.Option(formats=INSTANTS, help="UTC unless it names its zone.")]
 
 
 @app.command()
@@ -144,15 +134,17 @@ def log(
     with _faults_told():
         audit = AuditLog(_audit())
         if run is None and outcome is None:
-            _print([row.as_dict() for row in audit.runs(limit=min(limit, 50))], output, "Runs, newest first")
+            runs = audit.runs(limit=min(limit, 50))
+            rows = [_run_in_short(row) if output is Format.TABLE else row.as_dict() for row in runs]
+            _print(rows, output, "Runs, newest first")
             return
         run_id = uuid.UUID(run) if run else audit.latest_run()
         if run_id is None:
             console.print("no run yet")
             return
-        rows: Sequence[OutcomeRow] = audit.outcomes(run_id, outcome=outcome.value if outcome else None, limit=limit)
-        columns = LOG_COLUMNS if output is Format.TABLE else None
-        _print([row.as_dict() for row in rows], output, f"Run {run_id}", columns)
+        found = audit.outcomes(run_id, outcome=outcome.value if outcome else None, limit=limit)
+        columns = OUTCOME_COLUMNS if output is Format.TABLE else None
+        _print([row.as_dict() for row in found], output, f"Run {run_id}", columns)
 
 
 @database.command("upgrade")
@@ -195,14 +187,16 @@ def _service() -> SyncService:
 
 def _work(service: SyncService, run_id: uuid.UUID) -> None:
     """Discover and drain with a progress bar."""
-    columns = (
+    text = TextColumn("{task.description}")
+    with Progress(
         SpinnerColumn(),
-        TextColumn("{task.description}"),
+        text,
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-    )
-    with Progress(*columns, console=complaints, transient=True) as progress:
+        console=complaints,
+        transient=True,
+    ) as progress:
         found = progress.add_task("discovering", total=None)
         service.discover(run_id, lambda count: progress.update(found, completed=count))
         selected = service.ledger.counts(run_id).selected
@@ -217,7 +211,8 @@ def _work(service: SyncService, run_id: uuid.UUID) -> None:
 
 def _print_balance(run_id: uuid.UUID, verdict: Verdict, dry_run: bool) -> None:
     counts: RunCounts = verdict.counts
-    table = Table(title=f"Run {run_id}{' (dry run)' if dry_run else ''}")
+    console.print(f"run {run_id}{' (dry run)' if dry_run else ''}")
+    table = Table()
     table.add_column("outcome")
     table.add_column("prospects", justify="right")
     for outcome in Outcome:
@@ -231,19 +226,32 @@ def _print_balance(run_id: uuid.UUID, verdict: Verdict, dry_run: bool) -> None:
         complaints.print(f"[red]{problem}[/]")
 
 
+def _run_in_short(row: RunRow) -> dict[str, Any]:
+    counts = {outcome.value: getattr(row, outcome.value) for outcome in Outcome}
+    return {
+        "run": row.run_id,
+        "started": f"{row.started_at:%Y-%m-%d %H:%M}",
+        "action": row.action + (" (dry run)" if row.dry_run else ""),
+        "state": row.state,
+        "prospects": ", ".join(f"{count} {word}" for word, count in counts.items() if count) or row.selected,
+    }
+
+
 def _print(rows: list[dict[str, Any]], output: Format, title: str, columns: Sequence[str] | None = None) -> None:
     if output is Format.JSON:
         print(json.dumps(rows, default=str, indent=2))
         return
     names = list(columns or (rows[0] if rows else ()))
+    if columns:  # a table on a screen has no room for columns that say nothing
+        names = [name for name in names if any(row.get(name) not in (None, "") for row in rows)]
     if output is Format.CSV:
         writer = csv.DictWriter(sys.stdout, fieldnames=names, extrasaction="ignore")
         writer.writeheader()
         writer.writerows({name: _inert(row.get(name)) for name in names} for row in rows)
         return
-    table = Table(title=title)
+    table = Table(title=title, title_justify="left")
     for name in names:
-        table.add_column(name, overflow="fold")
+        table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name in ("run", "prospect_id", "outcome"))
     for row in rows:
         table.add_row(*("" if row.get(name) is None else str(row[name]) for name in names))
     console.print(table if rows else f"{title}: nothing")
@@ -275,7 +283,7 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
-        error.show()
+        complaints.print(f"{getattr(error, 'message', error)} See --help.", markup=False)
         sys.exit(USAGE)
     except (typer.Abort, KeyboardInterrupt):
         complaints.print("stopped; what was not settled stays pending")
