@@ -74,7 +74,7 @@ def test_a_repr_shows_no_secret() -> None:
         (
             "",
             "is not set: there is no environment variable AIRFLOW_CONN_C1. "
-            "Set it; `airflow connections get c1 -o json` shows what Airflow holds, passwords included.",
+            "Set it to what `airflow connections get c1 -o json` shows as get_uri.",
         ),
         ('{"password": "' + CANARY, 'is not JSON (column 14). Write it as {"conn_type": "...", "host": "..."}.'),
         (CANARY, "is neither JSON nor a URI. Percent-encode what is special in its parts, or use the JSON form."),

@@ -56,7 +56,7 @@ def connection_from_environment(conn_id: str, environment: Mapping[str, str] = o
         raise _fault(
             conn_id,
             f"is not set: there is no environment variable {variable}.",
-            f"Set it; `airflow connections get {conn_id} -o json` shows what Airflow holds, passwords included.",
+            f"Set it to what `airflow connections get {conn_id} -o json` shows as get_uri.",
         )
     return connection_from_json(conn_id, text) if text.startswith("{") else connection_from_uri(conn_id, text)
 
