@@ -140,9 +140,9 @@ class TokenSource:
             )
             result = application.acquire_token_for_client([f"{self._account.environment_url}/.default"])
         except ValueError as refused:  # msal's word for an unknown tenant, a bad authority or an unreadable key
-            raise _refusal(str(refused)) from refused
+            raise _refusal(client) from refused
         if not isinstance(result.get("access_token"), str):
-            raise _refusal(str(result.get("error_description") or result.get("error")), client.last_status)
+            raise _refusal(client)
         return result["access_token"], float(result.get("expires_in") or 0)
 
     def __repr__(self) -> str:
@@ -156,7 +156,8 @@ class _MsalHttpClient:
         self._session = session
         self._host = urlsplit(authority).netloc.lower()
         self._clock = clock
-        self.last_status: int | None = None
+        self.refusal = ""  # msal words a refusal anew and drops its code
+        self.status: int | None = None
 
     def get(self, url: str, **content: Any) -> _MsalAnswer:
         return self._send("GET", url, content)
@@ -177,11 +178,13 @@ class _MsalHttpClient:
             raise AccountError(OPERATION, SUBJECT, detail=detail) from wrong
         except (requests.RequestException, BodyTooLargeError) as lost:
             raise ServiceUnavailableError(OPERATION, SUBJECT, detail=f"no answer: {type(lost).__name__}") from lost
-        self.last_status = answer.status
         fault = _fault_of_service(answer, self._clock)
         if fault is not None:
             raise fault
-        return _MsalAnswer(answer)
+        given = _MsalAnswer(answer)
+        if answer.status >= 400:
+            self.refusal, self.status = given.text, answer.status
+        return given
 
     def _may_ask(self, url: str) -> bool:
         parts = urlsplit(url)
@@ -218,14 +221,14 @@ def _is_json(body: bytes) -> bool:
         return False
 
 
-def _refusal(text: str, status: int | None = None) -> AccountError:
+def _refusal(client: _MsalHttpClient) -> AccountError:
     """An error in our own words: Entra's text names ids, and may change any day."""
-    found = _AADSTS.search(text)
+    found = _AADSTS.search(client.refusal)
     if found is None:
         detail = "no token: check tenant id, client id and authority of the connection"
-        return AccountError(OPERATION, SUBJECT, detail=detail, status=status)
+        return AccountError(OPERATION, SUBJECT, detail=detail, status=client.status)
     detail = REMEDIES.get(int(found[1]), "no token: look up the code, and check the connection")
-    return AccountError(OPERATION, SUBJECT, detail=detail, status=status, code=found[0])
+    return AccountError(OPERATION, SUBJECT, detail=detail, status=client.status, code=found[0])
 
 
 def _credential(account: DataverseAccount) -> str | dict[str, str]:

@@ -10,7 +10,7 @@ Source: Microsoft Learn, "Web service error codes", "Compose HTTP requests and h
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass
 from enum import StrEnum
 
@@ -118,6 +118,7 @@ _COLUMN = re.compile(
     r"length of the '(\w+)' attribute|value \S.* of '(\w+)' on record of type|(?:attribute|column|field) '(\w+)'",
     re.IGNORECASE,
 )
+_LITERAL = re.compile(r"Cannot convert the literal '(.*?)' to the expected type")
 _IDENTIFIER = re.compile(r"['\"](\w+)['\"]")
 _MAX_LENGTH = re.compile(r"maximum allowed length of '(\d+)'")
 _PRIVILEGE = re.compile(r"\bprv\w+")
@@ -168,11 +169,15 @@ def unknown_name(fault: Fault) -> str | None:
     return found[1] if found else None
 
 
-def column_of(fault: Fault, columns: Iterable[str]) -> str | None:
-    """The column a refusal names, of those that were sent."""
-    known = set(columns)
+def column_of(fault: Fault, values: Mapping[str, object]) -> str | None:
+    """The column a refusal speaks of, of those that were sent."""
     named = [name for found in _COLUMN.finditer(fault.text) for name in found.groups() if name]
-    return next((name for name in [*named, *_IDENTIFIER.findall(fault.text)] if name in known), None)
+    column = next((name for name in [*named, *_IDENTIFIER.findall(fault.text)] if name in values), None)
+    literal = _LITERAL.search(fault.text)
+    if column is not None or literal is None:
+        return column
+    holders = [name for name, value in values.items() if str(value) == literal[1]]
+    return holders[0] if len(holders) == 1 else None
 
 
 def safe_message(fault: Fault, values: Mapping[str, object] | None = None) -> str:
