@@ -125,7 +125,9 @@ class Organization:
         return load(self._session(self._person), table, rows)
 
     def rows(self, table: str) -> Iterator[dict[str, object]]:
-        """Every row of a table with its non-null properties, for judges; nothing for an unknown table."""
+        """Every row of a table with its non-null properties, for judges; ValueError for an unknown table."""
+        if table not in self._state.schema.tables:
+            raise ValueError(f"no table {table!r}")
         return shown(self._state, table)
 
     def change_schema(self, change: Mapping[str, object]) -> None:
