@@ -11,21 +11,17 @@ from typing import Any
 
 from sandbox.dataverse import sales
 from sandbox.dataverse.addresses import locate
-from sandbox.dataverse.answers import json_answer
+from sandbox.dataverse.answers import body_of, json_answer
 from sandbox.dataverse.changes import create_entities
+from sandbox.dataverse.duplicates import find_duplicates
 from sandbox.dataverse.errors import bad_request, no_segment
 from sandbox.dataverse.projection import Projection
 from sandbox.dataverse.schema import Table
 from sandbox.dataverse.state import Session, privilege_id, privilege_name
 from sandbox.dataverse.wire import Request, Response
+from sandbox.dataverse.writes import delete
 
 _VERBS = ("Create", "Read", "Write", "Delete", "Append", "AppendTo", "Assign", "Share")
-_DUPLICATE_COLUMNS = {
-    "lead": (("emailaddress1",),),
-    "contact": (("emailaddress1",), ("firstname", "lastname")),
-    "account": (("name",), ("emailaddress1",)),
-}
-"""Columns of the duplicate detection rules a stock organisation publishes."""
 
 
 def _who_am_i(session: Session, _arguments: dict[str, Any]) -> Response:
@@ -71,19 +67,35 @@ def _duplicates(session: Session, arguments: dict[str, Any]) -> Response:
     if table is None or not isinstance(entity, dict):
         raise bad_request("RetrieveDuplicates needs 'BusinessEntity', 'MatchingEntityName' and 'PagingInfo'.")
     session.require("Read", table)
-    paging = arguments.get("PagingInfo") or {}
-    count, number = int(paging.get("Count", 5000)), int(paging.get("PageNumber", 1))
-    ids: dict[str, None] = {}
-    for columns in _DUPLICATE_COLUMNS.get(table.name, ()):
-        values = [entity.get(column) for column in columns]
-        if all(isinstance(value, str) and value.strip() for value in values):
-            ids |= dict.fromkeys(session.store.index(table.name, columns).find(values))
-    ids.pop(str(entity.get(table.primary_id)), None)
+    paging = {"Count": 5000, "PageNumber": 1, **(arguments.get("PagingInfo") or {})}
+    count, number = paging["Count"], paging["PageNumber"]
+    if type(count) is not int or type(number) is not int:
+        raise bad_request("The parameter 'PagingInfo' needs whole numbers.")
+    ids = find_duplicates(session, table, entity)
     project = Projection(session, table)
     rows = session.store.rows(table.name)
-    page = sorted(ids)[(number - 1) * count : number * count]
+    page = ids[(number - 1) * count : number * count]
     body = {"@odata.context": project.context, "value": [project(rows[row_id]) for row_id in page]}
     return json_answer(body, table=table.name, rows=len(page), operation="RetrieveDuplicates")
+
+
+def _bulk_delete(session: Session, request: Request) -> Response:
+    """The asynchronous job of BulkDelete, done at once: each query names rows by In on the primary key."""
+    queries = body_of(request, "BulkDelete").get("QuerySet") or []
+    for query in queries:
+        table = session.schema.tables.get(str(query.get("EntityName")))
+        if table is None:
+            raise bad_request("A query of BulkDelete needs the name of a table.", "0x80041102")
+        session.require("Delete", table)
+        for condition in (query.get("Criteria") or {}).get("Conditions") or []:
+            if (condition.get("AttributeName"), condition.get("Operator")) != (table.primary_id, "In"):
+                raise bad_request("The sandbox deletes in bulk by In on the primary key only.", "0x80040203")
+            for value in condition.get("Values") or []:
+                row_id = str(value.get("Value") if isinstance(value, dict) else value).lower()
+                if row_id in session.store.rows(table.name):
+                    delete(session, table, row_id)
+    context = f"{session.state.api}/$metadata#Microsoft.Dynamics.CRM.BulkDeleteResponse"
+    return json_answer({"@odata.context": context, "JobId": session.state.new_id()}, operation="BulkDelete")
 
 
 def _user_privileges(session: Session, table: Table, key: str, arguments: dict[str, Any]) -> Response:
@@ -123,6 +135,7 @@ FUNCTIONS: dict[str, Callable[[Session, dict[str, Any]], Response]] = {
 }
 ACTIONS: dict[str, Callable[[Session, Request], Response]] = {
     "Merge": sales.merge,
+    "BulkDelete": _bulk_delete,
     "AddListMembersList": sales.add_list_members,
     "CreateEntities": create_entities,
 }

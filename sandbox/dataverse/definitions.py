@@ -25,11 +25,12 @@ from sandbox.dataverse.describe import (
 )
 from sandbox.dataverse.errors import Refusal, bad_request, no_property, no_segment
 from sandbox.dataverse.filter import Getter, predicate
-from sandbox.dataverse.odata import NAMESPACE, argument_value, parse_filter
+from sandbox.dataverse.odata import argument_value, parse_filter
 from sandbox.dataverse.projection import split_top
 from sandbox.dataverse.schema import Column, Relationship, Table
 from sandbox.dataverse.state import Session
 from sandbox.dataverse.store import Row
+from sandbox.dataverse.syntax import NAMESPACE
 from sandbox.dataverse.wire import Request, Response
 
 Json = dict[str, Any]

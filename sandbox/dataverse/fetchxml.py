@@ -13,13 +13,11 @@ from xml.sax.saxutils import escape
 
 from sandbox.dataverse.answers import json_answer
 from sandbox.dataverse.errors import Refusal, bad_request
-from sandbox.dataverse.filter import candidates, predicate
-from sandbox.dataverse.odata import Call, Comparison, Junction, Literal, Node, Not, Path, Special
 from sandbox.dataverse.projection import Projection, wanted
-from sandbox.dataverse.query import MOST_ROWS, order_keys, sort_rows
+from sandbox.dataverse.query import MOST_ROWS, meeting, order_keys, sort_rows
 from sandbox.dataverse.schema import Column, Table
-from sandbox.dataverse.scope import TableScope
 from sandbox.dataverse.state import Session, parse_preferences
+from sandbox.dataverse.syntax import Call, Comparison, Junction, Literal, Node, Not, Path, Special
 from sandbox.dataverse.values import edm_type
 from sandbox.dataverse.wire import Request, Response
 
@@ -74,13 +72,7 @@ def _column(table: Table, name: str) -> Column:
 
 def _rows(session: Session, table: Table, entity: ElementTree.Element) -> list[dict[str, Any]]:
     filters = [_filter(table, each) for each in entity.findall("filter")]
-    found = session.store.rows(table.name)
-    rows = list(found.values())
-    if filters:
-        node: Node = filters[0] if len(filters) == 1 else Junction("and", tuple(filters))
-        scope = TableScope(session, table)
-        test, ids = predicate(node, scope), candidates(node, scope)
-        rows = [row for row in (rows if ids is None else [found[i] for i in ids]) if test(row)]
+    rows = meeting(session, table, Junction("and", tuple(filters)) if filters else None)
     orders = ",".join(
         f"{_column(table, each.get('attribute') or '').property_name} "
         f"{'desc' if each.get('descending') == 'true' else _DEFAULT_ORDER}"

@@ -15,8 +15,8 @@ from typing import Any, Protocol
 from sandbox.dataverse.collation import Fold, like
 from sandbox.dataverse.errors import Refusal, bad_request
 from sandbox.dataverse.functions import special_predicate
-from sandbox.dataverse.odata import COMPARISONS, Call, Comparison, Junction, Lambda, Literal, Node, Not, Path, Special
 from sandbox.dataverse.store import Row
+from sandbox.dataverse.syntax import COMPARISONS, Call, Comparison, Junction, Lambda, Literal, Node, Not, Path, Special
 from sandbox.dataverse.values import parse_moment, stamp
 
 Getter = Callable[[Row], Any]
@@ -174,11 +174,12 @@ def _against_constant(get: Getter, name: str, constant: Any, fold: Fold) -> Pred
         return lambda row: read(row) == constant
     if name == "ne":
         return lambda row: read(row) != constant
-    compare = _ORDERINGS[name]
+    compare, number = _ORDERINGS[name], isinstance(constant, int | float)
 
     def test(row: Row) -> bool:
         value = read(row)
-        return value is not None and compare(value, constant)
+        # Columns and constants have one type; members of metadata may have any.
+        return value is not None and isinstance(value, int | float) is number and compare(value, constant)
 
     return test
 

@@ -11,8 +11,8 @@ from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from sandbox.dataverse.errors import bad_request
-from sandbox.dataverse.odata import Special
 from sandbox.dataverse.store import Row
+from sandbox.dataverse.syntax import Special
 from sandbox.dataverse.values import parse_moment, stamp
 
 if TYPE_CHECKING:

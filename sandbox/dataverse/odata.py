@@ -8,85 +8,25 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from typing import Any
 
 from sandbox.dataverse.errors import Refusal, bad_request
+from sandbox.dataverse.syntax import (
+    COMPARISONS,
+    NAMESPACE,
+    Call,
+    Comparison,
+    Junction,
+    Lambda,
+    Literal,
+    Node,
+    Not,
+    Path,
+    Special,
+)
 
-COMPARISONS = {
-    "eq": "Equal",
-    "ne": "NotEqual",
-    "gt": "GreaterThan",
-    "ge": "GreaterThanOrEqual",
-    "lt": "LessThan",
-    "le": "LessThanOrEqual",
-}
-TEXT_FUNCTIONS = frozenset({"contains", "startswith", "endswith"})
-NAMESPACE = "Microsoft.Dynamics.CRM."
+_TEXT_FUNCTIONS = frozenset({"contains", "startswith", "endswith"})
 
-
-@dataclass(frozen=True)
-class Literal:
-    """A constant; `kind` is string, number, boolean, null, guid, moment, date, enum or list."""
-
-    value: Any
-    kind: str
-
-
-@dataclass(frozen=True)
-class Path:
-    """A property, with the navigation properties that lead to it."""
-
-    names: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class Comparison:
-    operator: str
-    left: Node
-    right: Node
-
-
-@dataclass(frozen=True)
-class Junction:
-    """`and` or `or` of two or more terms."""
-
-    operator: str
-    terms: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Not:
-    term: Node
-
-
-@dataclass(frozen=True)
-class Call:
-    """contains, startswith or endswith."""
-
-    name: str
-    arguments: tuple[Node, ...]
-
-
-@dataclass(frozen=True)
-class Special:
-    """A query function of Dataverse: the name without its namespace, arguments by name."""
-
-    name: str
-    arguments: Mapping[str, Any]
-
-
-@dataclass(frozen=True)
-class Lambda:
-    """`path/any(x:body)` or `path/all(x:body)`; any() without a body asks for existence."""
-
-    kind: str
-    path: Path
-    variable: str
-    body: Node | None
-
-
-Node = Literal | Path | Comparison | Junction | Not | Call | Special | Lambda
 
 _TOKEN = re.compile(
     r"""\s*(?:
@@ -274,7 +214,7 @@ class _Parser:
             arguments = {} if self._word == ")" and self._kind == "mark" else self.named_arguments()
             self._need(")")
             return Special(name[len(NAMESPACE) :], arguments)
-        if name not in TEXT_FUNCTIONS:
+        if name not in _TEXT_FUNCTIONS:
             raise bad_request(
                 f"An unknown function with name '{name}' was found. This may also be a function import or a key "
                 "lookup on a navigation property, which is not allowed."

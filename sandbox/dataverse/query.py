@@ -24,6 +24,7 @@ from sandbox.dataverse.schema import Table
 from sandbox.dataverse.scope import TableScope
 from sandbox.dataverse.state import Session
 from sandbox.dataverse.store import WRITTEN_AT, Row
+from sandbox.dataverse.syntax import Node
 
 MOST_ROWS = 5000
 """Rows in a page and in a count, at most."""
@@ -63,18 +64,20 @@ def query_options(pairs: Iterable[tuple[str, str]]) -> dict[str, str]:
 
 def matching(session: Session, table: Table, text: str | None, options: dict[str, str]) -> list[Row]:
     """The rows of a table that pass a `$filter`, in no particular order."""
+    return meeting(session, table, None if text is None else parse_filter(text, options))
+
+
+def meeting(session: Session, table: Table, node: Node | None) -> list[Row]:
+    """The rows of a table that meet a condition, in no particular order; rows written just now may be missed."""
     rows = session.store.rows(table.name)
-    if text is None:
-        found: Iterable[Row] = rows.values()
-    else:
-        node, scope = parse_filter(text, options), TableScope(session, table)
-        test = predicate(node, scope)
-        ids = candidates(node, scope)
-        found = [row for row in (rows.values() if ids is None else (rows[i] for i in ids)) if test(row)]
-    lag_s = session.state.settings.filter_lag_s
-    if lag_s and text is not None:
-        latest = session.now.timestamp() - lag_s
-        found = [row for row in found if row.get(WRITTEN_AT, 0.0) <= latest]
+    found: Iterable[Row] = rows.values()
+    if node is not None:
+        scope = TableScope(session, table)
+        test, ids = predicate(node, scope), candidates(node, scope)
+        found = [row for row in (found if ids is None else (rows[i] for i in ids)) if test(row)]
+        if lag_s := session.state.settings.filter_lag_s:
+            latest = session.now.timestamp() - lag_s
+            found = [row for row in found if row.get(WRITTEN_AT, 0.0) <= latest]
     if table.name == "sdkmessagefilter":
         off = session.state.settings.bulk_disabled
         found = [row for row in found if row["primaryobjecttypecode"] not in off]

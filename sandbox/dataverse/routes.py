@@ -14,7 +14,7 @@ from sandbox.dataverse.csdl import csdl
 from sandbox.dataverse.definitions import definitions_request, is_definitions
 from sandbox.dataverse.errors import Refusal, bad_request, no_segment
 from sandbox.dataverse.fetchxml import fetch
-from sandbox.dataverse.odata import NAMESPACE, parse_arguments
+from sandbox.dataverse.odata import parse_arguments
 from sandbox.dataverse.query import MOST_ROWS, matching, query_options, run
 from sandbox.dataverse.rows import (
     delete_row,
@@ -29,6 +29,7 @@ from sandbox.dataverse.schema import Relationship, Table
 from sandbox.dataverse.sql import select
 from sandbox.dataverse.state import Session, parse_preferences
 from sandbox.dataverse.store import Row
+from sandbox.dataverse.syntax import NAMESPACE
 from sandbox.dataverse.tracking import changed_count, track
 from sandbox.dataverse.wire import Request, Response
 
@@ -179,6 +180,9 @@ def _related_row(session: Session, table: Table, key: str, name: str, request: R
 def _related_rows(session: Session, table: Table, key: str, relationship: Relationship, request: Request) -> Response:
     row_id = locate(session, table, key).existing(session)
     child = session.schema.tables[relationship.table]
+    if request.method == "POST":
+        link = {f"{relationship.navigation}@odata.bind": f"/{table.entity_set}({row_id})"}
+        return post_row(session, child, request, link)
     session.require("Read", child)
     rows = session.store.rows(child.name)
     ids = session.store.index(child.name, (f"_{relationship.column}_value",)).find([row_id])

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from sandbox.dataverse.addresses import Target, key_as_body, locate, locate_reference
 from sandbox.dataverse.answers import applied, body_of, entity_headers, json_answer, no_content, text_answer
+from sandbox.dataverse.duplicates import refuse_duplicates
 from sandbox.dataverse.errors import (
     bad_payload,
     bad_request,
@@ -29,10 +30,11 @@ from sandbox.dataverse.wire import Request, Response
 from sandbox.dataverse.writes import change, create, delete, update
 
 
-def post_row(session: Session, table: Table, request: Request) -> Response:
-    """Create: 204 with the address, or 201 with the row and no address."""
+def post_row(session: Session, table: Table, request: Request, link: dict[str, str] | None = None) -> Response:
+    """Create: 204 with the address, or 201 with the row and no address; `link` binds it to the row it was added to."""
     session.require("Create", table)
-    row_id = create(session, table, body_of(request, table.entity_set))
+    row_id = create(session, table, {**body_of(request, table.entity_set), **(link or {})})
+    refuse_duplicates(session, table, row_id, request)
     preferences = parse_preferences(request.headers.get("prefer", ""))
     if "return" in preferences:
         return _representation(session, table, row_id, request, preferences, 201, "Create")
@@ -74,6 +76,7 @@ def patch_row(session: Session, table: Table, key: str, request: Request) -> Res
         check_version(row, match)
         row_id = row[table.primary_id]
         update(session, table, row_id, {n: v for n, v in body.items() if n not in target.key_values})
+    refuse_duplicates(session, table, row_id, request)
     operation = "Upsert" if match is None else "Update"
     if "return" in preferences:
         status = 201 if row is None else 200
@@ -113,9 +116,7 @@ def _representation(
     project = Projection(session, table, options.get("$select"), expand, annotations)
     row = session.store.rows(table.name)[row_id]
     body = {"@odata.context": f"{project.context}/$entity", **project(row)}
-    headers = applied(preferences, "return", "odata.include-annotations")
-    if operation != "Create":
-        headers = (("ETag", etag(row)), *headers)
+    headers = (("ETag", etag(row)), *applied(preferences, "return", "odata.include-annotations"))
     return json_answer(body, status=status, headers=headers, table=table.name, rows=1, operation=operation)
 
 

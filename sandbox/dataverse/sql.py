@@ -10,13 +10,11 @@ import re
 from sandbox.dataverse.answers import json_answer
 from sandbox.dataverse.errors import Refusal, bad_request
 from sandbox.dataverse.fetchxml import condition
-from sandbox.dataverse.filter import candidates, predicate
-from sandbox.dataverse.odata import Junction, Node, Not
 from sandbox.dataverse.projection import Projection
-from sandbox.dataverse.query import MOST_ROWS, order_keys, sort_rows
+from sandbox.dataverse.query import MOST_ROWS, meeting, order_keys, sort_rows
 from sandbox.dataverse.schema import Column, Table
-from sandbox.dataverse.scope import TableScope
 from sandbox.dataverse.state import Session
+from sandbox.dataverse.syntax import Junction, Node, Not
 from sandbox.dataverse.wire import Response
 
 _SELECT = re.compile(
@@ -34,13 +32,7 @@ def select(session: Session, table: Table, text: str) -> Response:
     match = _SELECT.fullmatch(text)
     if match is None or match["table"].lower() != table.name:
         raise Refusal(501, "0x80041100", "The sandbox answers SELECT ... FROM one table [WHERE ...] [ORDER BY ...].")
-    rows = session.store.rows(table.name)
-    found = list(rows.values())
-    if match["where"]:
-        node = _Where(table, match["where"]).tree()
-        scope = TableScope(session, table)
-        test, ids = predicate(node, scope), candidates(node, scope)
-        found = [row for row in (found if ids is None else [rows[i] for i in ids]) if test(row)]
+    found = meeting(session, table, _Where(table, match["where"]).tree() if match["where"] else None)
     order = ",".join(_ordered(table, part) for part in match["order"].split(",")) if match["order"] else None
     found = sort_rows(found, order_keys(session, table, order), table.primary_id)
     names = ",".join(_property(table, name) for name in match["columns"].split(","))

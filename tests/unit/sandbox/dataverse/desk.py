@@ -61,7 +61,7 @@ class Desk:
         found: list[dict[str, Any]] = orjson.loads(response.body)["value"]
         return found
 
-    def names(self, condition: str, entity_set: str = "leads") -> list[str | None]:
+    def names(self, condition: str, entity_set: str = "leads") -> list[str]:
         """Last names that pass a filter, sorted."""
         return sorted(str(row["lastname"]) for row in self.find(entity_set, condition, select="lastname"))
 

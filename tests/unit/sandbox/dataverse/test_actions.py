@@ -109,3 +109,22 @@ def test_lists_refuse_other_kinds_and_changes_while_locked(listed: Desk) -> None
     body["Members"] = [typed("lead", leadid=B)]
     assert listed.refused("POST", "AddListMembersList", body)[1] == "0x80040302"
     assert listed.refused("POST", "AddListMembersList", {"List": typed("list", listid=D)})[0] == 404
+
+
+def test_duplicate_detection_is_off_unless_asked_for(desk: Desk) -> None:
+    body = {"emailaddress1": "ana@x.test"}
+    for _ in range(2):
+        desk.ok("POST", "leads", body)
+    asked = {"MSCRM.SuppressDuplicateDetection": "false"}
+    assert desk.refused("POST", "leads", body, **asked)[:2] == (412, "0x80040333")
+    assert len(desk.ok("GET", "leads")["value"]) == 2
+    desk.ok("POST", "leads", {"emailaddress1": "new@x.test"}, **asked)
+
+
+def test_bulk_delete_takes_rows_by_id(desk: Desk) -> None:
+    for row_id in (A, B):
+        desk.ok("POST", "leads", {"leadid": row_id})
+    values = [{"Value": row_id, "Type": "System.Guid"} for row_id in (A, C)]
+    criteria = {"Conditions": [{"AttributeName": "leadid", "Operator": "In", "Values": values}]}
+    assert desk.ok("POST", "BulkDelete", {"QuerySet": [{"EntityName": "lead", "Criteria": criteria}]})["JobId"]
+    assert [row["leadid"] for row in desk.ok("GET", "leads")["value"]] == [B]

@@ -126,7 +126,7 @@ def test_a_wrong_edit_is_said_and_does_nothing(desk: Desk, change: dict[str, Any
 
 def test_seeding_takes_stamps_states_and_lookups_as_given(desk: Desk) -> None:
     desk.organization.load("account", [{"accountid": A, "name": "Orel"}])
-    rows = [
+    rows: list[dict[str, object]] = [
         {
             "contactid": B,
             "lastname": "Ruiz",

@@ -127,6 +127,8 @@ def test_references_associate_both_ways(desk: Desk) -> None:
     desk.ok("POST", f"accounts({A})/contact_customer_accounts/$ref", link)
     assert [row["contactid"] for row in desk.ok("GET", f"accounts({A})/contact_customer_accounts")["value"]] == [B]
     desk.ok("DELETE", f"accounts({A})/contact_customer_accounts({B})/$ref")
+    desk.ok("POST", f"accounts({A})/contact_customer_accounts", {"contactid": C, "lastname": "Zola"})
+    assert [row["contactid"] for row in desk.ok("GET", f"accounts({A})/contact_customer_accounts")["value"]] == [C]
     desk.ok("PUT", f"accounts({A})/primarycontactid/$ref", link)
     assert desk.ok("GET", f"accounts({A})/primarycontactid?$select=lastname")["lastname"] == "Ruiz"
     desk.ok("DELETE", f"accounts({A})/primarycontactid/$ref")
