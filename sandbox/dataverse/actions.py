@@ -11,7 +11,7 @@ from typing import Any
 
 from sandbox.dataverse import sales
 from sandbox.dataverse.addresses import locate
-from sandbox.dataverse.answers import body_of, json_answer
+from sandbox.dataverse.answers import an_object, body_of, json_answer, objects
 from sandbox.dataverse.changes import create_entities
 from sandbox.dataverse.duplicates import find_duplicates
 from sandbox.dataverse.errors import bad_request, no_segment
@@ -67,7 +67,7 @@ def _duplicates(session: Session, arguments: dict[str, Any]) -> Response:
     if table is None or not isinstance(entity, dict):
         raise bad_request("RetrieveDuplicates needs 'BusinessEntity', 'MatchingEntityName' and 'PagingInfo'.")
     session.require("Read", table)
-    paging = {"Count": 5000, "PageNumber": 1, **(arguments.get("PagingInfo") or {})}
+    paging = {"Count": 5000, "PageNumber": 1, **an_object(arguments.get("PagingInfo"))}
     count, number = paging["Count"], paging["PageNumber"]
     if type(count) is not int or type(number) is not int:
         raise bad_request("The parameter 'PagingInfo' needs whole numbers.")
@@ -81,17 +81,16 @@ def _duplicates(session: Session, arguments: dict[str, Any]) -> Response:
 
 def _bulk_delete(session: Session, request: Request) -> Response:
     """The asynchronous job of BulkDelete, done at once: each query names rows by In on the primary key."""
-    queries = body_of(request, "BulkDelete").get("QuerySet") or []
-    for query in queries:
+    for query in objects(body_of(request, "BulkDelete").get("QuerySet")):
         table = session.schema.tables.get(str(query.get("EntityName")))
         if table is None:
             raise bad_request("A query of BulkDelete needs the name of a table.", "0x80041102")
         session.require("Delete", table)
-        for condition in (query.get("Criteria") or {}).get("Conditions") or []:
+        for condition in objects(an_object(query.get("Criteria")).get("Conditions")):
             if (condition.get("AttributeName"), condition.get("Operator")) != (table.primary_id, "In"):
                 raise bad_request("The sandbox deletes in bulk by In on the primary key only.", "0x80040203")
-            for value in condition.get("Values") or []:
-                row_id = str(value.get("Value") if isinstance(value, dict) else value).lower()
+            for value in objects(condition.get("Values")):
+                row_id = str(value.get("Value")).lower()
                 if row_id in session.store.rows(table.name):
                     delete(session, table, row_id)
     context = f"{session.state.api}/$metadata#Microsoft.Dynamics.CRM.BulkDeleteResponse"

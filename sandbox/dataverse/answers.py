@@ -6,7 +6,7 @@ from typing import Any
 
 import orjson
 
-from sandbox.dataverse.errors import Refusal, bad_payload
+from sandbox.dataverse.errors import Refusal, bad_payload, bad_request
 from sandbox.dataverse.schema import Table
 from sandbox.dataverse.state import Session
 from sandbox.dataverse.wire import Request, Response
@@ -84,3 +84,21 @@ def body_of(request: Request, entity_set: str) -> dict[str, Any]:
             "A 'StartObject' node was expected.",
         )
     return body
+
+
+def an_object(value: Any) -> dict[str, Any]:
+    """A nested JSON object; null stands for an empty one."""
+    if value is None:
+        return {}
+    if not isinstance(value, dict):
+        raise bad_request("An object was expected inside the payload.", "0x80048d19")
+    return value
+
+
+def objects(value: Any) -> list[dict[str, Any]]:
+    """A nested JSON array of objects; null stands for an empty one."""
+    if value is None:
+        return []
+    if not isinstance(value, list):
+        raise bad_request("An array was expected inside the payload.", "0x80048d19")
+    return [an_object(each) for each in value]

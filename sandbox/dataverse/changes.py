@@ -9,7 +9,7 @@ import re
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
-from sandbox.dataverse.answers import body_of, json_answer, no_content
+from sandbox.dataverse.answers import an_object, body_of, json_answer, no_content, objects
 from sandbox.dataverse.errors import Refusal, bad_request, no_segment
 from sandbox.dataverse.schema import Column, Key, Option, Relationship, Schema, Table
 from sandbox.dataverse.shipped import companions
@@ -27,7 +27,7 @@ _FIRST_CUSTOM_CODE = 10_000
 def create_entities(session: Session, request: Request) -> Response:
     """The CreateEntities action: several tables with their columns at once."""
     ids = []
-    for entity in body_of(request, "CreateEntities").get("Entities") or []:
+    for entity in objects(body_of(request, "CreateEntities").get("Entities")):
         table = _new_table(session.schema, entity)
         session.schema.put(table)
         ids.append(table.metadata_id)
@@ -43,6 +43,8 @@ def change_definitions(session: Session, segments: list[Segment], request: Reque
     if first.name != "EntityDefinitions":
         raise no_segment(first.name)
     if first.key is None:
+        if request.method != "POST":
+            raise Refusal(405, "0x80060888", f"The requested resource does not support http method '{request.method}'.")
         table = _new_table(session.schema, body_of(request, first.name))
         session.schema.put(table)
         return _created(session, f"EntityDefinitions({table.metadata_id})", "CreateEntity")
@@ -81,8 +83,8 @@ def _created(session: Session, address: str, operation: str) -> Response:
 
 
 def _text(label: Any) -> str | None:
-    labels = label.get("LocalizedLabels") if isinstance(label, dict) else None
-    return str(labels[0]["Label"]) if labels else None
+    labels = objects(an_object(label).get("LocalizedLabels"))
+    return str(labels[0].get("Label")) if labels else None
 
 
 def _new_table(schema: Schema, entity: Json) -> Table:
@@ -94,7 +96,7 @@ def _new_table(schema: Schema, entity: Json) -> Table:
     id_name = f"{schema_name}Id"
     columns = [Column(name, primary_id, id_name, "Uniqueidentifier", required="SystemRequired", can_update=False)]
     primary_name = primary_id
-    for attribute in entity.get("Attributes") or []:
+    for attribute in objects(entity.get("Attributes")):
         column = _new_column(name, attribute)
         columns.append(column)
         if attribute.get("IsPrimaryName"):
@@ -135,32 +137,38 @@ def _new_column(table: str, attribute: Json) -> Column:
     schema_name = str(attribute.get("SchemaName") or "")
     if match is None or not match[1] or not schema_name:
         raise bad_request("A column needs '@odata.type' and 'SchemaName'.", "0x80044363")
-    low, high = attribute.get("MinValue"), attribute.get("MaxValue")
-    behavior = attribute.get("DateTimeBehavior") or {}
-    style = attribute.get("Format") or (attribute.get("FormatName") or {}).get("Value") or ""
+    style = attribute.get("Format") or an_object(attribute.get("FormatName")).get("Value") or ""
+    longest, digits = _number(attribute, "MaxLength"), _number(attribute, "Precision")
     return Column(
         table=table,
         name=schema_name.lower(),
         schema_name=schema_name,
         type=match[1],
-        max_length=attribute.get("MaxLength"),
-        required=(attribute.get("RequiredLevel") or {}).get("Value") or "None",
-        options=_options(attribute.get("OptionSet") or {}),
-        minimum=None if low is None else float(low),
-        maximum=None if high is None else float(high),
-        precision=attribute.get("Precision"),
-        behavior=behavior.get("Value") or "UserLocal",
-        format="" if style == "None" else style,
+        max_length=None if longest is None else int(longest),
+        required=str(an_object(attribute.get("RequiredLevel")).get("Value") or "None"),
+        options=_options(an_object(attribute.get("OptionSet"))),
+        minimum=_number(attribute, "MinValue"),
+        maximum=_number(attribute, "MaxValue"),
+        precision=None if digits is None else int(digits),
+        behavior=str(an_object(attribute.get("DateTimeBehavior")).get("Value") or "UserLocal"),
+        format="" if style == "None" else str(style),
         default=0 if match[1] == "Boolean" else None,
         label=_text(attribute.get("DisplayName")),
     )
 
 
+def _number(described: Json, name: str) -> float | None:
+    value = described.get(name)
+    if value is not None and (isinstance(value, bool) or not isinstance(value, int | float)):
+        raise bad_request(f"The value of '{name}' is no number.", "0x80048d19")
+    return value
+
+
 def _options(option_set: Json) -> tuple[Option, ...]:
-    listed = option_set.get("Options") or []
+    listed = objects(option_set.get("Options"))
     if not listed:
-        listed = [option for name in ("FalseOption", "TrueOption") if (option := option_set.get(name))]
-    return tuple(Option(int(option["Value"]), _text(option.get("Label")) or "") for option in listed)
+        listed = [an_object(option) for name in ("FalseOption", "TrueOption") if (option := option_set.get(name))]
+    return tuple(Option(int(_number(each, "Value") or 0), _text(each.get("Label")) or "") for each in listed)
 
 
 def _put(session: Session, table: Table) -> None:
@@ -187,10 +195,15 @@ def _attributes(session: Session, table: Table, segment: Segment, request: Reque
     return no_content(operation="UpdateAttribute")
 
 
+def _listed(body: Json, name: str) -> list[Any]:
+    value = body.get(name)
+    return value if isinstance(value, list) else []
+
+
 def _keys(session: Session, table: Table, segment: Segment, request: Request) -> Response:
     if request.method == "POST":
         body = body_of(request, "Keys")
-        columns = tuple(str(name).lower() for name in body.get("KeyAttributes") or ())
+        columns = tuple(str(name).lower() for name in _listed(body, "KeyAttributes"))
         unknown = [name for name in columns if name not in table.columns]
         if unknown or not columns:
             raise bad_request(f"The key attributes {unknown} do not exist on {table.name}.", "0x80060890")
@@ -228,7 +241,7 @@ def _relationships(session: Session, segment: Segment, request: Request) -> Resp
         raise Refusal(501, "0x80060888", "Only one-to-many relationships can be created here.")
     table = table_by_key(session.schema, str(body.get("ReferencingEntity")))
     target = table_by_key(session.schema, str(body.get("ReferencedEntity")))
-    lookup = {**body["Lookup"], "@odata.type": "Microsoft.Dynamics.CRM.LookupAttributeMetadata"}
+    lookup = {**an_object(body["Lookup"]), "@odata.type": "Microsoft.Dynamics.CRM.LookupAttributeMetadata"}
     column = _new_column(table.name, lookup)
     name = str(body.get("SchemaName"))
     column = replace(column, navigation={target.name: column.schema_name}, relationship=name)

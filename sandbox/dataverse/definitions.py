@@ -12,7 +12,7 @@ from typing import Any
 
 from sandbox.dataverse import changes
 from sandbox.dataverse.addresses import Segment
-from sandbox.dataverse.answers import json_answer, text_answer
+from sandbox.dataverse.answers import an_object, json_answer, objects, text_answer
 from sandbox.dataverse.collation import Fold, fold_case
 from sandbox.dataverse.describe import (
     describe_column,
@@ -248,7 +248,7 @@ def _collection(session: Session, described: list[Json], options: dict[str, str]
 
 def _metadata_changes(session: Session, options: dict[str, str]) -> Response:
     """RetrieveMetadataChanges with a query by table and column name; there are no stamps to start from."""
-    query = argument_value(options.get("@p1") or options.get("@q") or "{}", options)
+    query = an_object(argument_value(options.get("@p1") or "{}", options))
     tables = [
         {
             "MetadataId": table.metadata_id,
@@ -256,7 +256,7 @@ def _metadata_changes(session: Session, options: dict[str, str]) -> Response:
             "Attributes": [
                 described
                 for column in table.columns.values()
-                if _meets(described := describe_column(table, column), query.get("AttributeQuery") or {})
+                if _meets(described := describe_column(table, column), an_object(query.get("AttributeQuery")))
             ],
         }
         for table in session.schema.tables.values()
@@ -268,5 +268,5 @@ def _metadata_changes(session: Session, options: dict[str, str]) -> Response:
 
 
 def _meets(described: Json, query: Json) -> bool:
-    conditions = (query.get("Criteria") or {}).get("Conditions") or []
-    return all(described.get(c["PropertyName"]) == (c.get("Value") or {}).get("Value") for c in conditions)
+    conditions = objects(an_object(query.get("Criteria")).get("Conditions"))
+    return all(described.get(str(c.get("PropertyName"))) == an_object(c.get("Value")).get("Value") for c in conditions)
