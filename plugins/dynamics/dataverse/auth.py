@@ -129,13 +129,12 @@ class TokenSource:
     def _acquire(self) -> tuple[str, float]:
         authority = self._account.authority_url
         client = _MsalHttpClient(self._session, authority, self._clock)
-        known = urlsplit(authority).hostname in WELL_KNOWN_AUTHORITY_HOSTS
         try:
             application = msal.ConfidentialClientApplication(
                 self._account.client_id,
                 authority=authority,
                 client_credential=_credential(self._account),
-                instance_discovery=None if known else False,
+                instance_discovery=False,  # would ask Microsoft about hosts, ours among them
                 http_client=client,
             )
             result = application.acquire_token_for_client([f"{self._account.environment_url}/.default"])
