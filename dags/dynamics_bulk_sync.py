@@ -37,7 +37,8 @@ def choice(words: list[str] | dict[str, str], title: str, description: str) -> P
 
 
 def ids(title: str, description: str) -> Param:
-    return Param([], type="array", items={"type": "string"}, title=title, description=description, section="Which prospects")
+    kind = {"type": "array", "items": {"type": "string"}}
+    return Param([], **kind, title=title, description=description, section="Which prospects")
 
 
 def instant(title: str, description: str) -> Param:
@@ -78,7 +79,10 @@ def instant(title: str, description: str) -> Param:
             description="Name of a file in include/actions, without .yaml. It names account, mapping and rules.",
         ),
         "dry_run": Param(
-            False, type="boolean", title="Dry run", description="Decide and log every outcome, write nothing to Dynamics."
+            False,
+            type="boolean",
+            title="Dry run",
+            description="Decide and log every outcome, write nothing to Dynamics.",
         ),
         "source": Param(
             "captello",

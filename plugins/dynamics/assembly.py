@@ -6,14 +6,15 @@ is opened; a worker that finds other mapping files than the run began with refus
 
 from __future__ import annotations
 
+import os
 import uuid
 from collections import Counter
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Self
 
 import sqlalchemy as sa
 
@@ -36,18 +37,18 @@ from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.budget import LocalBudget
 from dynamics.sync.discovery import discover
-from dynamics.sync.engine import Drained, Engine
+from dynamics.sync.engine import LEASE_S, Drained, Engine
 from dynamics.sync.ports import Organization, Outcome, Run, Selection, Source
 from dynamics.sync.preflight import preflight
 from dynamics.sync.report import Verdict, judge
 
-STALE_RUN_S = 900.0
+STALE_AFTER_LEASES = 15  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
 
 
 @dataclass(frozen=True)
 class RunRequest:
-    """What a person or a schedule asks for. `overrides` are the params of `dynamics_bulk_sync` that change the action."""
+    """What a person or a schedule asks for. `overrides`: the params of `dynamics_bulk_sync` that change the action."""
 
     action: str
     trigger: str
@@ -55,7 +56,7 @@ class RunRequest:
     source: str = "captello"  # "captello" | "file"
     source_connection: str = "captello_default"
     file: str | None = None
-    selection: Selection = Selection()
+    selection: Selection = field(default_factory=Selection)
     dry_run: bool = False
     dag_id: str | None = None
     dag_run_id: str | None = None
@@ -63,11 +64,25 @@ class RunRequest:
 
 @dataclass(frozen=True)
 class SyncService:
-    """Everything a face can do with runs. `connection_of` resolves a connection id; `audit` is the audit database."""
+    """Everything a face can do with runs. Close it, or use it as a context manager.
+
+    Args:
+        audit: the audit database, checked; it is let go of in the end.
+        connection_of: resolves a connection id.
+        include: the folder with actions and mappings.
+        on_token: hears every access token, for whoever keeps secrets out of logs.
+    """
 
     audit: sa.Engine
     connection_of: ConnectionOf
     include: Path
+    on_token: Callable[[str], None] = lambda _: None
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.audit.dispose()
 
     @cached_property
     def ledger(self) -> PostgresLedger:
@@ -80,8 +95,11 @@ class SyncService:
             ConfigurationError: the faults. AccountError, TransientError: the organisation could not be asked.
         """
         action, mappings, organization = self._checked(request.action, request.overrides)
+        _permitted(action, request.trigger)
         if request.source == "file":
             self._file_source(request.file).check()
+        else:
+            self._captello(request.source_connection).health()
         run = self.ledger.open_run(
             Run(
                 run_id=uuid.uuid4(),
@@ -96,7 +114,8 @@ class SyncService:
                 dag_run_id=request.dag_run_id,
             )
         )
-        self.ledger.abandon_stale_runs(run.account, run.organization_id, STALE_RUN_S, run.run_id)
+        stale_s = STALE_AFTER_LEASES * lease_seconds()
+        self.ledger.abandon_stale_runs(run.account, run.organization_id, stale_s, run.run_id)
         return run
 
     def check(self, action: str, overrides: Mapping[str, Any]) -> Organization:
@@ -106,8 +125,8 @@ class SyncService:
     def _checked(self, name: str, overrides: Mapping[str, Any]) -> tuple[SyncAction, MappingSet, Organization]:
         action = load_action(self.include, name, overrides)
         mappings = load_mapping_set(self.include, action.mapping)
-        client = self._client(action.account, LocalBudget())
-        organization = preflight(action.account, action.policy(), mappings.tables, client, self.ledger)
+        with self._client(action.account, LocalBudget()) as client:
+            organization = preflight(action.account, action.policy(), mappings.tables, client, self.ledger)
         return action, mappings, organization
 
     def discover(self, run_id: uuid.UUID, on_stored: Callable[[int], None] = lambda _: None) -> int:
@@ -123,17 +142,19 @@ class SyncService:
         """Work on the run until nothing is left. Raises as `Engine.drain`."""
         run = self.ledger.run(run_id)
         action = _action(run)
-        client = self._client(action.account, self._budget(run, action.account))
-        engine = Engine(
-            run=run,
-            policy=action.policy(),
-            mappings=self._same_mappings(run, action).tables,
-            ledger=self.ledger,
-            crm=client,
-            clock=SystemClock(),
-            on_settled=on_settled,
-        )
-        return engine.drain(worker)
+        mappings = self._same_mappings(run, action).tables
+        with self._client(action.account, self._budget(run, action.account)) as client:
+            engine = Engine(
+                run=run,
+                policy=action.policy(),
+                mappings=mappings,
+                ledger=self.ledger,
+                crm=client,
+                clock=SystemClock(),
+                lease_s=lease_seconds(),
+                on_settled=on_settled,
+            )
+            return engine.drain(worker)
 
     def conclude(self, run_id: uuid.UUID, max_rejected_percent: float | None = None) -> Verdict:
         """Judge and close the run. Nothing is raised: the face decides how red looks."""
@@ -146,7 +167,8 @@ class SyncService:
     # ------------------------------------------------------------ parts
 
     def _client(self, account: str, budget: LocalBudget | DatabaseBudget) -> DataverseClient:
-        return DataverseClient(dynamics_account(self.connection_of(account)), budget=budget, clock=SystemClock())
+        connected = dynamics_account(self.connection_of(account))
+        return DataverseClient(connected, budget=budget, clock=SystemClock(), on_token=self.on_token)
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
         client_id = dynamics_account(self.connection_of(account)).client_id
@@ -167,7 +189,10 @@ class SyncService:
     def _source(self, request: Mapping[str, Any]) -> Source:
         if request["source"] == "file":
             return self._file_source(request["file"])
-        return CaptelloSource(CaptelloClient(captello_account(self.connection_of(request["source_connection"]))))
+        return CaptelloSource(self._captello(request["source_connection"]))
+
+    def _captello(self, connection_id: str) -> CaptelloClient:
+        return CaptelloClient(captello_account(self.connection_of(connection_id)))
 
     @staticmethod
     def _file_source(file: str | None) -> FileSource:
@@ -175,6 +200,28 @@ class SyncService:
             fault = Fault("params", None, "source is 'file', but no file is named.", "Set `file` to a path.")
             raise ConfigurationError([fault])
         return FileSource(Path(file))
+
+
+def lease_seconds() -> float:
+    """How long a worker may be silent before another takes its work over: DYNAMICS_SYNC_LEASE_S, else 60."""
+    text = os.environ.get("DYNAMICS_SYNC_LEASE_S") or str(LEASE_S)
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 1.0 <= seconds <= 3600.0:
+        fault = Fault("environment", None, "DYNAMICS_SYNC_LEASE_S is no time.", "Give seconds, from 1 to 3600.")
+        raise ConfigurationError([fault])
+    return seconds
+
+
+def _permitted(action: SyncAction, trigger: str) -> None:
+    """An action says which triggers may start it."""
+    if trigger == "bulk" and not action.triggers.bulk:
+        remedy = "Choose another action, or set `bulk: true` there."
+        raise ConfigurationError(
+            [Fault(f"include/actions/{action.name}.yaml", None, "does not allow bulk runs.", remedy)]
+        )
 
 
 def _action(run: Run) -> SyncAction:

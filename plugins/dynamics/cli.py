@@ -69,7 +69,8 @@ InstantOption = Annotated[datetime | None, typer.Option(formats=INSTANTS, help="
 def check(action: ActionOption) -> None:
     """Check an action, its mapping and its account against the live organisation. Claims and changes nothing."""
     with _faults_told():
-        organization = _service().check(action, {})
+        with _service() as service:
+            organization = service.check(action, {})
         console.print(f"[green]ok[/] action {action}: organisation {organization.organization_id}, {organization.url}")
 
 
@@ -112,8 +113,7 @@ def run(
         ),
         dry_run=dry_run,
     )
-    with _faults_told():
-        service = _service()
+    with _faults_told(), _service() as service:
         opened = service.open_run(request)
         try:
             _work(service, opened.run_id)

@@ -1,1 +1,1 @@
-"""The demo: PostgreSQL, sandbox and Airflow on one machine, and a bulk sync of the sample trade show through all of it."""
+"""The demo: PostgreSQL, sandbox and Airflow on one machine, and a bulk sync of the sample trade show."""

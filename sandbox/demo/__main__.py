@@ -7,6 +7,7 @@ Keeps its state in `.demo/`: a second demo goes on where the first one stopped, 
 from __future__ import annotations
 
 import argparse
+import json
 import os
 import signal
 import sys
@@ -73,7 +74,9 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
         ok = _tell(AuditLog(audit), run, crm.ready["sample"]["expected_balance"] if first else None)
         console.print(f"\nAirflow    {airflow.url}   user [bold]{USER}[/], password [bold]{airflow.password}[/]")
         console.print(f"this run   {airflow.url}/dags/{DAG_ID}/runs/{run['dag_run_id']}")
-        console.print(f"audit      AIRFLOW_CONN_DYNAMICS_AUDIT='{audit_url}' {Path(sys.executable).parent}/dynamics-sync log")
+        console.print(
+            f"audit      AIRFLOW_CONN_DYNAMICS_AUDIT='{audit_url}' {Path(sys.executable).parent}/dynamics-sync log"
+        )
         if not once:
             console.print("\nStays up until Ctrl-C.")
             stopped.wait()
@@ -87,8 +90,6 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
 
 def _connections(ready: dict[str, Any], audit_url: str) -> list[dict[str, Any]]:
     organization = ready["organizations"][0]
-    import json
-
     return [
         {
             "connection_id": "dynamics_default",

@@ -1,7 +1,7 @@
 """A small Airflow on this machine: its environment, its processes, and the few REST calls the demo makes.
 
-Three processes (API server, scheduler, DAG processor) in one process group each, stopped together. Nothing here is meant
-for a deployment: one user, connections stored by REST so that they can be looked at in the UI.
+Three processes (API server, scheduler, DAG processor) in one process group each, stopped together. Nothing here is
+meant for a deployment: one user, connections stored by REST so that they can be looked at in the UI.
 """
 
 from __future__ import annotations
@@ -15,6 +15,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -29,7 +30,7 @@ USER = "admin"
 
 @dataclass
 class Airflow:
-    """Airflow under `home`, on the metadata database `database_url`. `start` waits until it answers and knows the DAG."""
+    """Airflow under `home`, on the metadata database `database_url`. `start` waits until it knows the DAG."""
 
     home: Path
     root: Path
@@ -49,12 +50,14 @@ class Airflow:
         self.home.mkdir(parents=True, exist_ok=True)
         environment = self._environment()
         with (self.home / "migrate.log").open("wb") as log:
-            subprocess.run(self._command("db", "migrate"), env=environment, stdout=log, stderr=log, check=True)
+            subprocess.run(  # noqa: S603 - our own interpreter and module
+                self._command("db", "migrate"), env=environment, stdout=log, stderr=log, check=True
+            )
         commands = (("api-server", "--port", str(self.port)), ("scheduler",), ("dag-processor",))
         for command in commands:
             with (self.home / f"{command[0]}.log").open("wb") as log:
                 self.processes.append(
-                    subprocess.Popen(
+                    subprocess.Popen(  # noqa: S603 - as above
                         self._command(*command), env=environment, stdout=log, stderr=log, start_new_session=True
                     )
                 )
@@ -65,10 +68,8 @@ class Airflow:
         for process in self.processes:
             _signal_group(process, signal.SIGTERM)
         for process in self.processes:
-            try:
+            with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_TIMEOUT_S)
-            except subprocess.TimeoutExpired:
-                pass
             _signal_group(process, signal.SIGKILL)
         self.processes.clear()
 
@@ -178,7 +179,5 @@ def _secrets(home: Path) -> dict[str, str]:
 
 
 def _signal_group(process: subprocess.Popen[bytes], signum: int) -> None:
-    try:
+    with suppress(ProcessLookupError):
         os.killpg(process.pid, signum)
-    except ProcessLookupError:
-        pass

@@ -15,7 +15,7 @@ import orjson
 
 Json = Mapping[str, Any]
 
-_PLAIN = ("id", "revision", "status", "created_at", "updated_at", "salutation", "first_name", "middle_name",
+_PLAIN = ("prospect_id", "revision", "status", "created_at", "updated_at", "salutation", "first_name", "middle_name",
           "last_name", "email", "job_title", "department", "language", "lead_source")  # fmt: skip
 _NESTED = ("company.name", "company.website", "company.domain", "company.industry", "company.employee_count",
            "owner.id", "owner.email", "rating.scale", "rating.value", "privacy.do_not_email",
@@ -54,7 +54,7 @@ def flat(prospect: Json) -> dict[str, str]:
     phones = {phone["kind"]: phone for phone in prospect.get("phones", ())}
     address: Json = next(iter(prospect.get("addresses", ())), {})
     custom = prospect.get("custom_fields", {})
-    values: dict[str, object] = {name: prospect.get(name) for name in _PLAIN}
+    values: dict[str, object] = {name: prospect.get(name) for name in _PLAIN} | {"prospect_id": prospect["id"]}
     for path in _NESTED:
         group, _, name = path.partition(".")
         values[path] = prospect.get(group, {}).get(name)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from airflow.sdk.log import mask_secret
+
 from dynamics.assembly import SyncService
 from dynamics.config import include_directory
 from dynamics.hooks.audit import AUDIT_CONN_ID, audit_url
@@ -17,4 +19,4 @@ def sync_service(audit_conn_id: str = AUDIT_CONN_ID) -> SyncService:
     """
     engine = create_store(audit_url(audit_conn_id))
     check_schema(engine)
-    return SyncService(engine, connection_fields, include_directory())
+    return SyncService(engine, connection_fields, include_directory(), on_token=mask_secret)

@@ -1,4 +1,4 @@
-"""The four tasks of a syncing DAG: preflight, discover, sync, report. They wire hooks, store and engine, and decide nothing.
+"""The four tasks of a syncing DAG: preflight, discover, sync, report. They wire hook, store and engine together.
 
 XCom carries the run's id, worker numbers and counts; prospects travel through the audit database only.
 """
@@ -11,8 +11,8 @@ from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
-from airflow.exceptions import AirflowFailException
 from airflow.sdk import BaseOperator
+from airflow.sdk.exceptions import AirflowFailException
 
 from dynamics.assembly import RunRequest, SyncService
 from dynamics.errors import AccountError, ConfigurationError, Fault
@@ -56,7 +56,8 @@ class PreflightRun(_SyncOperator):
         dag_run = context["dag_run"]
         try:
             request = request_from(context["params"], self.trigger, dag_run.dag_id, dag_run.run_id)
-            run = self._service().open_run(request)
+            with self._service() as service:
+                run = service.open_run(request)
         except AccountError as error:
             for line in str(error).splitlines():
                 self.log.error("%s", line)
@@ -73,9 +74,9 @@ class DiscoverProspects(_SyncOperator):
     """Bring the selected prospects into the run. Returns one number per worker, to map the sync task over."""
 
     def execute(self, context: Context) -> list[int]:
-        service = self._service()
-        service.discover(self._run_id())
-        selected = service.ledger.counts(self._run_id()).selected
+        with self._service() as service:
+            service.discover(self._run_id())
+            selected = service.ledger.counts(self._run_id()).selected
         self.log.info("%d prospects selected", selected)
         return list(range(int(context["params"].get("workers") or 1)))
 
@@ -90,23 +91,21 @@ class SyncProspects(_SyncOperator):
     def execute(self, context: Context) -> dict[str, int]:
         ti = context["ti"]
         name = f"{ti.task_id}[{self.worker}] try {ti.try_number}"
-        drained = self._service().drain(self._run_id(), name)
+        with self._service() as service:
+            drained = service.drain(self._run_id(), name)
         return {str(outcome): count for outcome, count in sorted(drained.outcomes.items())}
 
 
 class ReportRun(_SyncOperator):
-    """Close the run: the balance, the causes and some records. Red when it does not balance or too many were rejected."""
+    """Close the run: the balance, the causes, some records. Red when it does not balance or too many were rejected."""
 
-    def execute(self, context: Context) -> dict[str, int]:
-        service = self._service()
-        verdict = service.conclude(self._run_id())
-        audit = AuditLog(service.audit)
-        self.log.info("%s", verdict.balance())
-        for cause in audit.causes(self._run_id())[:CAUSES_SHOWN]:
-            self.log.info("%s", cause)
-        for outcome in (Outcome.CREATED, Outcome.UPDATED):
-            for row in audit.outcomes(self._run_id(), outcome=outcome.value, limit=RECORDS_SHOWN):
-                self.log.info("%s %s", outcome, row.record_url)
+    def execute(self, context: Context) -> dict[str, int]:  # noqa: ARG002 - Airflow's signature
+        if not self.sync_run_id:
+            raise AirflowFailException("no run was opened: see the log of preflight")
+        with self._service() as service:
+            verdict = service.conclude(self._run_id())
+            self.log.info("%s", verdict.balance())
+            self._show(AuditLog(service.audit))
         self.log.info("all outcomes: dynamics-sync log --run %s", self._run_id())
         if not verdict.ok:
             raise AirflowFailException("; ".join(verdict.problems))
@@ -122,6 +121,14 @@ class ReportRun(_SyncOperator):
                 deferred=counts.deferred,
             )
         )
+
+    def _show(self, audit: AuditLog) -> None:
+        """The commonest causes, and links to some records."""
+        for cause in audit.causes(self._run_id())[:CAUSES_SHOWN]:
+            self.log.info("%s", cause)
+        for outcome in (Outcome.CREATED, Outcome.UPDATED):
+            for row in audit.outcomes(self._run_id(), outcome=outcome.value, limit=RECORDS_SHOWN):
+                self.log.info("%s %s", outcome, row.record_url)
 
 
 def request_from(params: Mapping[str, Any], trigger: str, dag_id: str, dag_run_id: str) -> RunRequest:

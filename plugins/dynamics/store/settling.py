@@ -8,6 +8,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from dynamics import killpoints
 from dynamics.store.attempts import close_attempts
 from dynamics.store.rows import rows_json
 from dynamics.store.runs import keep_counts
@@ -94,6 +95,7 @@ class Settling(LedgerPart):
     def settle(self, claim: Claim, settlements: Sequence[Settlement], attempts: Sequence[AttemptResult] = ()) -> int:
         def work(connection: sa.Connection) -> int:
             close_attempts(connection, attempts, claim)
+            killpoints.reach("K6")
             return _settle(connection, claim.run_id, settlements)
 
         return self._database.run("settle", work)

@@ -53,6 +53,16 @@ def test_only_something_newer_replaces_what_is_stored_but_an_item_is_added_in_an
     assert stored == {"payload": {"is": kept}, "email_key": "e2" if kept == "new" else "e1"}
 
 
+def test_a_page_that_says_nothing_new_writes_and_locks_no_prospect(
+    ledger: PostgresLedger, run: Run, store: sa.Engine
+) -> None:
+    page = [prospect("a"), prospect("b")]
+    ledger.store_prospects(run.run_id, "captello", page)
+    before = rows(store, "SELECT xmin::text, xmax::text FROM sync.prospect ORDER BY prospect_key")
+    ledger.store_prospects(run.run_id, "captello", page)
+    assert rows(store, "SELECT xmin::text, xmax::text FROM sync.prospect ORDER BY prospect_key") == before
+
+
 def test_the_same_id_of_two_sources_is_two_prospects(ledger: PostgresLedger, run: Run) -> None:
     ledger.store_prospects(run.run_id, "captello", [prospect("a")])
     assert ledger.store_prospects(run.run_id, "file", [prospect("a")]) == 1

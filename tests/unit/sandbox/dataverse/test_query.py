@@ -37,6 +37,7 @@ def crowd(desk: Desk) -> Desk:
         ("lastname eq 'Jose'", []),
         ("'José' eq lastname", ["José"]),
         ("lastname ne 'ruiz'", ["100% Zola", "José", "O'Brien"]),
+        ("leadsourcecode ne 7", ["100% Zola", "José", "O'Brien", "ruiz"]),
         ("jobtitle ne 'x' and jobtitle ne null", ["100% Zola"]),
         ("jobtitle eq null and leadsourcecode eq null", ["José", "O'Brien"]),
         ("leadsourcecode gt 7", ["ruiz"]),

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from sandbox.dataverse import Request
-from tests.unit.sandbox.dataverse.desk import A, Desk
+from tests.unit.sandbox.dataverse.desk import A, B, Desk
 
 PARSE = "0x80048d19"
 
@@ -78,6 +78,15 @@ def test_computed_and_read_only_columns_are_ignored_on_write(desk: Desk) -> None
     assert row["address1_composite"] == "Main 1\r\nBerlin"
     desk.ok("PATCH", f"leads({A})", {"address1_composite": "x", "firstname": "Ana"})
     assert desk.ok("GET", f"leads({A})")["fullname"] == "Ana Ruiz"
+
+
+def test_create_only_columns_are_ignored_on_update(desk: Desk) -> None:
+    desk.ok("POST", "campaigns", {"campaignid": A, "name": "HIMSS"})
+    bind = {"regardingobjectid_campaign_campaignresponse@odata.bind": f"/campaigns({A})"}
+    desk.ok("POST", "campaignresponses", {"activityid": B, "subject": "x", "importsequencenumber": 1})
+    desk.ok("PATCH", f"campaignresponses({B})", {**bind, "importsequencenumber": 2})
+    row = desk.ok("GET", f"campaignresponses({B})")
+    assert (row["_regardingobjectid_value"], row["importsequencenumber"]) == (None, 1)
 
 
 def test_moments_travel_in_utc_and_empty_text_is_null(desk: Desk) -> None:
