@@ -54,9 +54,9 @@ def change_definitions(session: Session, segments: list[Segment], request: Reque
         session.store.forget(table.name)
         return no_content(operation="DeleteEntity")
     if rest and rest[0].name == "Attributes":
-        return _attributes(session, table, rest[0], request)
+        return _attributes(session, table, segments, request)
     if rest and rest[0].name == "Keys":
-        return _keys(session, table, rest[0], request)
+        return _keys(session, table, segments, request)
     raise no_segment(rest[0].name if rest else first.name)
 
 
@@ -176,13 +176,15 @@ def _put(session: Session, table: Table) -> None:
     session.store.drop_indexes(table.name)
 
 
-def _attributes(session: Session, table: Table, segment: Segment, request: Request) -> Response:
+def _attributes(session: Session, table: Table, segments: list[Segment], request: Request) -> Response:
+    parent, segment = segments[:2]
     if segment.key is None:
         column = _new_column(table.name, body_of(request, "Attributes"))
         if column.name in table.columns:
             raise bad_request(f"An attribute with the name {column.name} already exists.", "0x80044363")
         _put(session, replace(table, columns={**table.columns, **{c.name: c for c in (column, *companions([column]))}}))
-        address = f"EntityDefinitions({table.metadata_id})/Attributes({column.metadata_id})"
+        # An address names the table the way the request did.
+        address = f"EntityDefinitions({parent.key})/Attributes({column.metadata_id})"
         return _created(session, address, "CreateAttribute")
     found = column_by_key(table, segment.key)
     if request.method == "DELETE":
@@ -200,7 +202,8 @@ def _listed(body: Json, name: str) -> list[Any]:
     return value if isinstance(value, list) else []
 
 
-def _keys(session: Session, table: Table, segment: Segment, request: Request) -> Response:
+def _keys(session: Session, table: Table, segments: list[Segment], request: Request) -> Response:
+    parent, segment = segments[:2]
     if request.method == "POST":
         body = body_of(request, "Keys")
         columns = tuple(str(name).lower() for name in _listed(body, "KeyAttributes"))
@@ -209,7 +212,7 @@ def _keys(session: Session, table: Table, segment: Segment, request: Request) ->
             raise bad_request(f"The key attributes {unknown} do not exist on {table.name}.", "0x80060890")
         key = new_key(session, table, str(body.get("SchemaName")), columns)
         _put(session, replace(table, keys=(*table.keys, key)))
-        return _created(session, f"EntityDefinitions({table.metadata_id})/Keys({table.key_id(key)})", "CreateKey")
+        return _created(session, f"EntityDefinitions({parent.key})/Keys({table.key_id(key)})", "CreateKey")
     kept = tuple(key for key in table.keys if table.key_id(key) != (segment.key or "").lower())
     if len(kept) == len(table.keys):
         raise Refusal(404, "0x80060888", f"Could not find a key with the id {segment.key}.")

@@ -101,7 +101,10 @@ def _details(column: Column) -> Json:
         return {"MaxLength": column.max_length, "Format": style, "FormatName": {"Value": style}, "ImeMode": "Auto"}
     if kind == "Integer":
         low, high = column.minimum, column.maximum
-        return {"MinValue": int(low if low is not None else -(2**31)), "MaxValue": int(high or 2**31 - 1)}
+        return {
+            "MinValue": -(2**31) if low is None else int(low),
+            "MaxValue": 2**31 - 1 if high is None else int(high),
+        }
     if kind in ("Decimal", "Double", "Money"):
         low, high = column.minimum, column.maximum
         return {

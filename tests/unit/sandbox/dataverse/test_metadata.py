@@ -8,7 +8,7 @@ from xml.etree import ElementTree
 
 import pytest
 
-from tests.unit.sandbox.dataverse.desk import Desk, header
+from tests.unit.sandbox.dataverse.desk import API, Desk, header
 
 LEAD = "EntityDefinitions(LogicalName='lead')"
 CRM = "Microsoft.Dynamics.CRM"
@@ -138,9 +138,14 @@ def test_a_new_table_works_like_a_shipped_one(desk: Desk) -> None:
 def test_a_key_over_doubles_fails(desk: Desk) -> None:
     for _ in range(2):
         desk.ok("POST", "leads", {"lastname": "Ruiz"})
-    desk.ok("POST", f"{LEAD}/Keys", {"SchemaName": "new_NameKey", "KeyAttributes": ["lastname"]})
+    response = desk.call("POST", f"{LEAD}/Keys", {"SchemaName": "new_NameKey", "KeyAttributes": ["lastname"]})
+    key = (header(response, "OData-EntityId") or "").removeprefix(f"{API}/")
+    assert key.startswith(f"{LEAD}/Keys(")
+    assert desk.ok("GET", key)["SchemaName"] == "new_NameKey"
     statuses = {key["SchemaName"]: key["EntityKeyIndexStatus"] for key in desk.ok("GET", f"{LEAD}/Keys")["value"]}
     assert statuses == {"cap_BadgeKey": "Active", "new_NameKey": "Failed"}
+    desk.ok("DELETE", key)
+    assert len(desk.ok("GET", f"{LEAD}/Keys")["value"]) == 1
 
 
 @pytest.mark.parametrize("body", [{}, {"SchemaName": "Lead"}])
