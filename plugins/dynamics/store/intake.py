@@ -68,18 +68,18 @@ SELECT match_key, prospect_key FROM item_key
 
 _EACH_ITS_OWN = sa.text("INSERT INTO person_group SELECT DISTINCT prospect_key, prospect_key FROM shared_key")
 
-# A person's group is the lowest prospect key among those it is chained to. Each round takes the lowest over all keys,
-# then that one's own group: with the second step a chain of n takes about log n rounds, not n.
-_LOWEST_OF_KEYS = sa.text("""
+# A person's group is the lowest prospect key among those it is chained to. Each round merges every group into the
+# lowest one it shares a key with, then follows where that one went: rounds grow with the logarithm of the longest chain.
+_MERGE_GROUPS = sa.text("""
 WITH of_key AS (
-    SELECT k.match_key, min(g.group_key) AS group_key
+    SELECT k.match_key, min(g.group_key) AS lowest
       FROM shared_key k JOIN person_group g USING (prospect_key) GROUP BY k.match_key
-), lowest AS (
-    SELECT k.prospect_key, min(o.group_key) AS group_key
-      FROM shared_key k JOIN of_key o USING (match_key) GROUP BY k.prospect_key
+), merged AS (
+    SELECT g.group_key, min(o.lowest) AS lowest
+      FROM shared_key k JOIN of_key o USING (match_key) JOIN person_group g USING (prospect_key) GROUP BY g.group_key
 )
-UPDATE person_group g SET group_key = lowest.group_key
-  FROM lowest WHERE lowest.prospect_key = g.prospect_key AND lowest.group_key < g.group_key
+UPDATE person_group g SET group_key = merged.lowest
+  FROM merged WHERE merged.group_key = g.group_key AND merged.lowest < g.group_key
 """)
 _FOLLOW = sa.text("""
 UPDATE person_group g SET group_key = other.group_key
@@ -115,7 +115,7 @@ class Intake(LedgerPart):
                 connection.execute(statement)
             connection.execute(_SHARED_KEYS, {"run_id": run_id, "by_name": by_name})
             connection.execute(_EACH_ITS_OWN)
-            while connection.execute(_LOWEST_OF_KEYS).rowcount:
+            while connection.execute(_MERGE_GROUPS).rowcount:
                 connection.execute(_FOLLOW)
             connection.execute(_APPLY_GROUPS, {"run_id": run_id})
             connection.execute(_TOUCH, {"run_id": run_id})
