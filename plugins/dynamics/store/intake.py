@@ -69,7 +69,7 @@ SELECT match_key, prospect_key FROM item_key
 _EACH_ITS_OWN = sa.text("INSERT INTO person_group SELECT DISTINCT prospect_key, prospect_key FROM shared_key")
 
 # A person's group is the lowest prospect key among those it is chained to. Each round merges every group into the
-# lowest one it shares a key with, then follows where that one went: rounds grow with the logarithm of the longest chain.
+# lowest one it shares a key with, then follows where that one went: a chain of n takes about log n rounds.
 _MERGE_GROUPS = sa.text("""
 WITH of_key AS (
     SELECT k.match_key, min(g.group_key) AS lowest

@@ -67,7 +67,7 @@ class AccountBinding(Base):
     __tablename__ = "account_binding"
     account: Mapped[str] = mapped_column(primary_key=True)
     organization_id: Mapped[UUID]
-    url: Mapped[str | None]
+    url: Mapped[str]
     bound_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 

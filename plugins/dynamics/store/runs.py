@@ -36,7 +36,7 @@ _BIND = sa.text("""
 INSERT INTO sync.account_binding (account, organization_id, url) VALUES (:account, :organization_id, :url)
 ON CONFLICT (account) DO UPDATE SET url = excluded.url
  WHERE account_binding.organization_id = excluded.organization_id
-   AND excluded.url IS NOT NULL AND account_binding.url IS DISTINCT FROM excluded.url
+   AND account_binding.url IS DISTINCT FROM excluded.url
 """)
 
 _COUNT = sa.text("""
@@ -113,9 +113,7 @@ class Runs(LedgerPart):
     def run(self, run_id: UUID) -> Run:
         return self._database.run("read run", lambda connection: _find(connection, run_id))
 
-    def bind_account(self, account: str, organization_id: UUID, url: str | None = None) -> UUID:
-        """As the port says. `url` is the organisation's address, from which links to its records are made."""
-
+    def bind_account(self, account: str, organization_id: UUID, url: str) -> UUID:
         def work(connection: sa.Connection) -> UUID:
             connection.execute(_BIND, {"account": account, "organization_id": organization_id, "url": url})
             bound = sa.text("SELECT organization_id FROM sync.account_binding WHERE account = :account")

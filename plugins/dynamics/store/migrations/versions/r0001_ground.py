@@ -11,7 +11,7 @@ TABLES = """
 CREATE TABLE sync.account_binding (
     account TEXT NOT NULL,
     organization_id UUID NOT NULL,
-    url TEXT,
+    url TEXT NOT NULL,
     bound_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     CONSTRAINT pk_account_binding PRIMARY KEY (account)
 );
