@@ -92,15 +92,21 @@ def start(
     orgs: int = 2,
     state_dir: Path | None = None,
     sample: bool = False,
+    keep: bool = False,
     timeout_s: float = 60.0,
 ) -> SandboxProcess:
     """Start a sandbox and wait until it listens.
 
     Args:
         state_dir: where it keeps credentials, its ready file and its log; without it, a folder that goes with it.
+        sample: load the sample, unless content was kept.
+        keep: keep records and prospects in `state_dir` from a clean stop to the next start.
     Raises:
+        ValueError: `keep` without `state_dir`.
         SandboxFailedError: it ended, or did not listen in time.
     """
+    if keep and state_dir is None:
+        raise ValueError("to keep its content the sandbox needs a state folder")
     scratch = None
     if state_dir is None:
         scratch = tempfile.TemporaryDirectory(prefix="sandbox-")
@@ -108,7 +114,8 @@ def start(
     state_dir.mkdir(parents=True, exist_ok=True, mode=0o700)
     ready_file, log = state_dir / "ready.json", state_dir / "server.log"
     command = [sys.executable, "-m", "sandbox.server", f"--port={port}", f"--orgs={orgs}"]
-    command += [f"--ready-file={ready_file}", f"--state-dir={state_dir}", *(["--sample"] if sample else [])]
+    command += [f"--ready-file={ready_file}", f"--state-dir={state_dir}"]
+    command += [option for option, wanted in (("--sample", sample), ("--keep", keep)) if wanted]
     with log.open("wb") as errors:
         process = subprocess.Popen(command, stdout=subprocess.PIPE, stderr=errors)  # noqa: S603 - our own module
     if not _says_ready(process, timeout_s):

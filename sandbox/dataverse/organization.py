@@ -7,9 +7,10 @@ from contextlib import AbstractContextManager
 from dataclasses import replace
 from datetime import datetime
 from random import Random
+from typing import Any
 from uuid import UUID, uuid5
 
-from sandbox.dataverse import controls, foundation
+from sandbox.dataverse import controls, foundation, keeping
 from sandbox.dataverse.answers import refusal_answer
 from sandbox.dataverse.collation import fold_accents, fold_case
 from sandbox.dataverse.errors import Refusal
@@ -129,6 +130,18 @@ class Organization:
         if table not in self._state.schema.tables:
             raise ValueError(f"no table {table!r}")
         return shown(self._state, table)
+
+    def content(self) -> dict[str, Any]:
+        """Rows, deletions and changed tables as JSON values, for `restore`; good until the next request."""
+        return keeping.content(self._state)
+
+    def restore(self, kept: Mapping[str, Any]) -> None:
+        """Take what `content` gave, in place of all there is now; ValueError for anything else."""
+        self._state = self._fresh()
+        try:
+            keeping.restore(self._state, kept)
+        except (LookupError, TypeError, AttributeError) as error:
+            raise ValueError(f"not the content of an organisation: {type(error).__name__}") from error
 
     def change_schema(self, change: Mapping[str, object]) -> None:
         """Change the schema, or install a plug-in, behind the client's back; ValueError for nonsense."""

@@ -7,7 +7,7 @@ in place, so the undo log keeps references instead of copies.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator
+from collections.abc import Hashable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Any
@@ -157,6 +157,15 @@ class Store:
         data.tombstones[row_id] = Tombstone(self.next_version())
         for index in data.indexes.values():
             index.replace(row_id, before, None)
+
+    def refill(self, table: str, rows: Mapping[str, Row], deleted: Mapping[str, int]) -> None:
+        """Add kept rows and deletions (id -> version), replacing rows of the same ids; not undoable."""
+        data = self.table(table)
+        data.rows |= rows
+        for row_id, version in deleted.items():
+            data.rows.pop(row_id, None)
+            data.tombstones[row_id] = Tombstone(version)
+        data.indexes.clear()
 
     def forget(self, table: str) -> None:
         """Throw away a table with all its rows; not undoable."""

@@ -8,11 +8,13 @@ from __future__ import annotations
 import asyncio
 import signal
 import tempfile
+from contextlib import ExitStack
 from pathlib import Path
 
+from sandbox.server.keeping import KeptContentError
 from sandbox.server.server import SandboxServer
 
-__all__ = ["SandboxServer", "run", "serve"]
+__all__ = ["KeptContentError", "SandboxServer", "run", "serve"]
 
 
 def run(
@@ -21,6 +23,7 @@ def run(
     ready_file: Path | None = None,
     state_dir: Path | None = None,
     sample: bool = False,
+    keep: bool = False,
 ) -> None:
     """Run a sandbox until SIGTERM or SIGINT.
 
@@ -28,13 +31,19 @@ def run(
         port: of the hub; organisations follow on the next ones. 0 takes any free ones.
         ready_file: written, readable by its owner only, once all ports listen; removed at the end.
         state_dir: keeps certificates and credentials over restarts; without it they live as long as the process.
-        sample: begin with the sample prospects and their CRM records loaded.
+        sample: begin with the sample prospects and their CRM records loaded, unless content was kept.
+        keep: keep records and prospects in `state_dir` from a clean stop to the next start.
+    Raises:
+        ValueError: `keep` without `state_dir`.
+        KeptContentError: what was kept cannot be read.
+        OSError: a port or a file cannot be opened.
     """
-    if state_dir is not None:
-        asyncio.run(serve(SandboxServer(state_dir, port=port, orgs=orgs, ready_file=ready_file, sample=sample)))
-        return
-    with tempfile.TemporaryDirectory(prefix="sandbox-") as folder:
-        asyncio.run(serve(SandboxServer(Path(folder), port=port, orgs=orgs, ready_file=ready_file, sample=sample)))
+    if keep and state_dir is None:
+        raise ValueError("to keep its content the sandbox needs a state folder")
+    with ExitStack() as stack:
+        folder = state_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-")))
+        server = SandboxServer(folder, port=port, orgs=orgs, ready_file=ready_file, sample=sample, keep=keep)
+        asyncio.run(serve(server))
 
 
 async def serve(server: SandboxServer) -> None:

@@ -6,7 +6,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from sandbox.server import run
+from sandbox.server import KeptContentError, run
 
 
 def main() -> None:
@@ -19,10 +19,13 @@ def main() -> None:
     parser.add_argument("--ready-file", type=Path, help="written once everything listens; holds credentials")
     parser.add_argument("--state-dir", type=Path, help="keeps certificates and credentials over restarts")
     parser.add_argument("--sample", action="store_true", help="begin with the sample data loaded")
+    parser.add_argument("--keep", action="store_true", help="keep records and prospects there as well")
     options = parser.parse_args()
+    if options.keep and options.state_dir is None:
+        parser.error("--keep needs --state-dir")
     try:
-        run(options.port, options.orgs, options.ready_file, options.state_dir, options.sample)
-    except OSError as error:
+        run(**vars(options))
+    except (OSError, KeptContentError) as error:
         sys.exit(f"sandbox: {error}")
 
 

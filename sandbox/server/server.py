@@ -1,5 +1,6 @@
-"""Opens the sandbox's ports, and closes them: one event loop, TLS everywhere, nothing on disk but credentials.
+"""Opens the sandbox's ports, and closes them: one event loop, TLS everywhere.
 
+On disk are credentials and, if it is asked to keep its content, what `keeping` wrote at the last stop.
 Source: aiohttp documentation, "Application runners".
 """
 
@@ -13,7 +14,7 @@ from typing import Any
 import orjson
 from aiohttp import web
 
-from sandbox.server import certificates, credentials
+from sandbox.server import certificates, credentials, keeping
 from sandbox.server.answers import JSON_TYPE, fault_answer
 from sandbox.server.control import ControlRoutes
 from sandbox.server.entra import EntraRoutes
@@ -38,7 +39,8 @@ class SandboxServer:
         port: of the hub; organisations follow on the next ones. 0 takes any free ones.
         orgs: number of organisations.
         ready_file: written once all ports listen.
-        sample: begin with the sample prospects and their CRM records loaded.
+        sample: begin with the sample prospects and their CRM records loaded, unless content was kept.
+        keep: begin with the content of the last clean stop in `state_dir`, and write it there at the end.
     """
 
     def __init__(
@@ -49,12 +51,15 @@ class SandboxServer:
         orgs: int = 2,
         ready_file: Path | None = None,
         sample: bool = False,
+        keep: bool = False,
     ) -> None:
         self._state_dir = state_dir
         self._port = port
         self._orgs = orgs
         self._ready_file = ready_file
         self._sample = sample
+        self._content_dir = state_dir / "content" if keep else None
+        self._filled = False
         self._runners: list[web.AppRunner] = []
         self.world: World | None = None
 
@@ -73,8 +78,7 @@ class SandboxServer:
         files = certificates.load_or_make(self._state_dir)
         kept = credentials.load_or_make(self._state_dir, self._orgs)
         world = self.world = World(kept, files, ports[0], ports[1:])
-        if self._sample:
-            world.seed({"sample": {}}, world.environments[0])
+        self._fill(world)
         context = files.server_context()
         apps = [hub_app(world), *(organization_app(world, environment) for environment in world.environments)]
         for app, listening in zip(apps, sockets, strict=True):
@@ -83,12 +87,21 @@ class SandboxServer:
             certificates.write_private(self._ready_file, orjson.dumps(self.ready, option=orjson.OPT_INDENT_2))
 
     async def stop(self) -> None:
-        """Close every port; requests in flight are broken off."""
+        """Close every port, breaking off requests in flight, then write what is to be kept."""
         for runner in self._runners:
             await runner.cleanup()
         self._runners.clear()
         if self._ready_file is not None:
             self._ready_file.unlink(missing_ok=True)
+        if self._content_dir is not None and self.world is not None and self._filled:
+            keeping.save(self._content_dir, self.world)
+
+    def _fill(self, world: World) -> None:
+        """Begin with what was kept, else with the sample if it is wanted."""
+        found = self._content_dir is not None and keeping.load(self._content_dir, world)
+        if self._sample and not found:
+            world.seed({"sample": {}}, world.environments[0])
+        self._filled = True  # from here on a stop may replace what is kept
 
     def _bind(self) -> list[socket.socket]:
         """Take all ports first: an organisation's address is part of what it answers."""

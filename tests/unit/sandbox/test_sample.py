@@ -262,7 +262,7 @@ def test_files_hold_every_prospect(sample: Sample, tmp_path: Path) -> None:
     with (tmp_path / "p.csv").open(encoding="utf-8", newline="") as file:
         rows = list(csv.DictReader(file))
     assert tuple(rows[0]) == CSV_COLUMNS
-    assert [row["id"] for row in rows] == [prospect["id"] for prospect in sample.prospects]
+    assert [row["prospect_id"] for row in rows] == [prospect["id"] for prospect in sample.prospects]
     expected = json.loads((tmp_path / "e.json").read_text("utf-8"))
     assert expected["balance"] == sample.expected_balance
     assert expected["prospects"].keys() == sample.expected.keys()
