@@ -9,6 +9,7 @@ Source: Microsoft Learn, "Use bulk operation messages", "Perform conditional ope
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor, wait
 from dataclasses import dataclass
@@ -104,14 +105,12 @@ class BulkWriter:
         targets = [{"@odata.type": kind, table.primary_id: str(w.record_id), **w.values} for w in writes]
         path = f"{table.entity_set}/Microsoft.Dynamics.CRM.CreateMultiple"
         call = Call("create", table.logical_name, "POST", path, body=orjson.dumps({"Targets": targets}), writes=True)
-        answer = self.transport.send(call)
-        for resends in range(MAX_RESENDS):
-            if answer.status < 400 or classify(read_fault(answer)) is not FaultClass.ROLLED_BACK:
-                return answer
-            self._back_off(resends, writes)
+        for resends in itertools.count():
             answer = self.transport.send(call)
-        if answer.status >= 400 and classify(read_fault(answer)) is FaultClass.ROLLED_BACK:
-            raise _keeps_failing("create", table, read_fault(answer))
+            fault = read_fault(answer) if answer.status >= 400 else None
+            if fault is None or classify(fault) is not FaultClass.ROLLED_BACK:
+                break
+            self._back_off("create", table, resends, writes, fault)
         return answer
 
     def _create_each(self, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally) -> None:
@@ -124,14 +123,12 @@ class BulkWriter:
 
     def _write_each(self, operation: str, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally) -> None:
         """Send rows as conditional PATCHes in one batch; those the database undid, again."""
-        rest, fault = self._send_batch(operation, table, writes, tally)
-        for resends in range(MAX_RESENDS):
+        rest = writes
+        for resends in itertools.count():
+            rest, fault = self._send_batch(operation, table, rest, tally)
             if fault is None:
                 return
-            self._back_off(resends, rest)
-            rest, fault = self._send_batch(operation, table, rest, tally)
-        if fault is not None:
-            raise _keeps_failing(operation, table, fault)
+            self._back_off(operation, table, resends, rest, fault)
 
     def _send_batch(
         self, operation: str, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally
@@ -198,8 +195,23 @@ class BulkWriter:
             self._write_each(operation, table, writes[half:], tally)
         return [], None
 
-    def _back_off(self, resends: int, writes: Sequence[RecordWrite]) -> None:
-        """Wait longer each time, and not as long as the others that met in a deadlock: their first ids differ."""
+    def _back_off(
+        self, operation: str, table: TableMetadata, resends: int, writes: Sequence[RecordWrite], fault: Fault
+    ) -> None:
+        """Wait before rows are sent again: longer each time, and not as long as those they met in a deadlock.
+
+        Raises:
+            ServiceUnavailableError: that was often enough.
+        """
+        if resends == MAX_RESENDS:
+            raise ServiceUnavailableError(
+                operation,
+                table.logical_name,
+                detail=f"{safe_message(fault)}, again and again",
+                status=fault.status,
+                code=fault.code,
+                request_id=fault.request_id,
+            )
         apart = 1 + (writes[0].record_id.int % 97) / 97
         self.clock.sleep(min(0.1 * 2**resends * apart, MAX_BACKOFF_S))
 
@@ -209,14 +221,3 @@ def _patch(operation: str, table: TableMetadata, write: RecordWrite) -> Part:
     condition = {"If-None-Match": "*"} if operation == "create" else {"If-Match": write.etag or "*"}
     url = f"{SERVICE_PATH}{table.entity_set}({write.record_id})"
     return Part("PATCH", url, {"Content-Type": JSON, **condition}, orjson.dumps(write.values))
-
-
-def _keeps_failing(operation: str, table: TableMetadata, fault: Fault) -> ServiceUnavailableError:
-    return ServiceUnavailableError(
-        operation,
-        table.logical_name,
-        detail=f"{safe_message(fault)}, again and again",
-        status=fault.status,
-        code=fault.code,
-        request_id=fault.request_id,
-    )

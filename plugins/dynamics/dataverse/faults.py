@@ -159,7 +159,7 @@ def classify(fault: Fault) -> FaultClass:
 
 def is_not_offered(fault: Fault) -> bool:
     """Whether a bulk message does not exist for this table."""
-    no_such_resource = fault.status == 404 and fault.code in ("", "0x80060888", "0x8006088a")
+    no_such_resource = fault.status == 404 and fault.code in ("", "0x80060888")
     return no_such_resource or fault.status in (405, 501) or _NOT_OFFERED.search(fault.text) is not None
 
 
