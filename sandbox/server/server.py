@@ -53,12 +53,12 @@ class SandboxServer:
         sample: bool = False,
         keep: bool = False,
     ) -> None:
-        self._state_dir = state_dir
+        self._state_dir = state_dir.resolve()  # the ready file is read from other folders
         self._port = port
         self._orgs = orgs
         self._ready_file = ready_file
         self._sample = sample
-        self._content_dir = state_dir / "content" if keep else None
+        self._content_dir = self._state_dir / "content" if keep else None
         self._filled = False
         self._runners: list[web.AppRunner] = []
         self.world: World | None = None

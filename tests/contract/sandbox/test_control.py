@@ -127,6 +127,13 @@ def test_a_restart_on_the_same_folder_keeps_what_clients_know(tmp_path: Path) ->
     assert before["client_secret"] not in (tmp_path / "server.log").read_text()
 
 
+def test_the_ready_file_names_files_for_clients_in_any_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.chdir(tmp_path)
+    with process.start(orgs=1, state_dir=Path("state")) as running:
+        assert running.ready["ca_bundle"] == str(tmp_path / "state" / "ca.pem")
+        assert running.ready["certificate"] == str(tmp_path / "state" / "client.pem")
+
+
 def test_a_port_in_use_is_a_clear_failure(sandbox: SandboxProcess, tmp_path: Path) -> None:
     taken = int(sandbox.ready["control_url"].rpartition(":")[2])
     with pytest.raises(process.SandboxFailedError, match=f"port {taken} cannot be opened"):
