@@ -24,21 +24,21 @@ AS_ACTION = "Empty: as the sync action says."
 
 def choice(words: list[str] | dict[str, str], title: str, description: str) -> Param:
     """An optional drop-down that overrides one setting of the sync action."""
-    display = words if isinstance(words, dict) else {word: word.replace("_", " ") for word in words}
+    display = words if isinstance(words, dict) else {word: word.replace("_", " ").capitalize() for word in words}
     return Param(
         None,
         type=["null", "string"],
         enum=[None, *display],
-        values_display={**display},
+        values_display={"null": "As the sync action says", **display},
         title=title,
-        description=f"{description} {AS_ACTION}",
+        description=description,
         section="Rules for this run only",
     )
 
 
 def ids(title: str, description: str) -> Param:
-    kind = {"type": "array", "items": {"type": "string"}}
-    return Param([], **kind, title=title, description=description, section="Which prospects")
+    kind = {"type": ["null", "array"], "items": {"type": "string"}}
+    return Param(None, **kind, title=title, description=description, section="Which prospects")
 
 
 def instant(title: str, description: str) -> Param:
@@ -100,7 +100,7 @@ def instant(title: str, description: str) -> Param:
             description="For source 'A file': path of a .json, .jsonl or .csv file that the workers can read.",
             section="Which prospects",
         ),
-        "captured_from": instant("Changed or captured from", "Prospects captured at this time or later."),
+        "captured_from": instant("Captured from", "Prospects captured at this time or later."),
         "captured_to": instant("Captured before", "Prospects captured before this time."),
         "event_ids": ids("Events", "Event ids, one a line. Empty: all events."),
         "form_ids": ids("Forms", "Form ids, one a line. Empty: all forms."),

@@ -16,6 +16,7 @@ import time
 from pathlib import Path
 from typing import Any
 
+import sqlalchemy as sa
 from rich.console import Console
 from rich.table import Table
 
@@ -89,13 +90,16 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
 
 
 def _connections(ready: dict[str, Any], audit_url: str) -> list[dict[str, Any]]:
+    """What a person would enter. The UI's *Test* button compares the port, and sends 0 where none was entered."""
     organization = ready["organizations"][0]
+    address = sa.make_url(audit_url)
     return [
         {
             "connection_id": "dynamics_default",
             "conn_type": "dynamics",
             "description": "The sandbox's first organisation.",
             "host": organization["url"],
+            "port": 0,
             "login": ready["client_id"],
             "password": ready["client_secret"],
             "extra": json.dumps(
@@ -112,6 +116,7 @@ def _connections(ready: dict[str, Any], audit_url: str) -> list[dict[str, Any]]:
             "conn_type": "captello",
             "description": "The sandbox's Captello.",
             "host": ready["capture_url"],
+            "port": 0,
             "password": ready["capture_key"],
             "extra": json.dumps({"auth": "api_key", "ca_bundle": ready["ca_bundle"]}),
         },
@@ -119,7 +124,10 @@ def _connections(ready: dict[str, Any], audit_url: str) -> list[dict[str, Any]]:
             "connection_id": "dynamics_audit",
             "conn_type": "postgres",
             "description": "The audit database.",
-            "extra": json.dumps({"url": audit_url}),
+            "host": address.query["host"],
+            "port": 5432,
+            "login": address.username,
+            "schema": address.database,
         },
     ]
 

@@ -128,7 +128,7 @@ def connection_from_parts(
 ) -> ConnectionFields:
     """Bring fields from wherever into one form. Raises ConfigurationError."""
     try:
-        number = int(port) if port not in (None, "") else None
+        number = int(port or 0) or None  # the form sends 0 where none was entered
     except ValueError:
         raise _fault(conn_id, "has a port that is no number.", "Correct the field 'Port'.") from None
     kind = (conn_type or "").replace("-", "_")

@@ -24,8 +24,8 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 OVERRIDES = ("account", "duplicate_check", "match_by", "duplicate_action", "create", "max_rejected_percent")
-RECORDS_SHOWN = 3
-CAUSES_SHOWN = 5
+RECORDS_SHOWN = 2
+CAUSES_SHOWN = 4
 
 
 class _SyncOperator(BaseOperator):
@@ -62,11 +62,11 @@ class PreflightRun(_SyncOperator):
             for line in str(error).splitlines():
                 self.log.error("%s", line)
             raise AirflowFailException(f"preflight: {error}") from None
-        policy = run.settings["action"]["duplicates"]
+        action = run.settings["action"]
         self.log.info("run %s%s: action %s", run.run_id, " (dry run)" if run.dry_run else "", run.action)
         self.log.info("account %s, organisation %s", run.account, run.organization_id)
-        self.log.info("duplicates %s, create %s", policy, run.settings["action"]["create"])
-        self.log.info("mapping %s (%.12s)", run.settings["action"]["mapping"], run.mapping_hash)
+        self.log.info("duplicates: %s", ", ".join(f"{name} {word}" for name, word in action["duplicates"].items()))
+        self.log.info("create %s; mapping %s (%.12s)", action["create"], action["mapping"], run.mapping_hash)
         return str(run.run_id)
 
 
@@ -123,12 +123,13 @@ class ReportRun(_SyncOperator):
         )
 
     def _show(self, audit: AuditLog) -> None:
-        """The commonest causes, and links to some records."""
-        for cause in audit.causes(self._run_id())[:CAUSES_SHOWN]:
-            self.log.info("%s", cause)
+        """Why prospects were not written, the rejected first, and links to some records."""
+        for outcome in (Outcome.REJECTED, Outcome.DEFERRED, Outcome.SKIPPED):
+            for cause in audit.causes(self._run_id(), [outcome.value])[:CAUSES_SHOWN]:
+                self.log.info("%s", cause)
         for outcome in (Outcome.CREATED, Outcome.UPDATED):
             for row in audit.outcomes(self._run_id(), outcome=outcome.value, limit=RECORDS_SHOWN):
-                self.log.info("%s %s", outcome, row.record_url)
+                self.log.info("%s, for example %s", outcome, row.record_url)
 
 
 def request_from(params: Mapping[str, Any], trigger: str, dag_id: str, dag_run_id: str) -> RunRequest:

@@ -108,6 +108,7 @@ class Engine:
             if self.run.dry_run:
                 settle_as_if(chunk, targets)
             else:
+                self.ledger.extend(claim, self.lease_s)  # planning may have waited for the CRM
                 fault = write(chunk, targets, self.ledger, self.crm)
         except DynamicsError as error:
             fault = error

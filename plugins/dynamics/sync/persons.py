@@ -160,12 +160,12 @@ class PersonFinder:
                 chunk.release(create.members, PERSON_RETRY_S, "person_busy")
             else:
                 doubtful.append((newcomer, create, hold))
-        return targets + self._look_up(doubtful)
+        return targets + self._look_up(chunk, doubtful)
 
     def _holds(self, chunk: Chunk, wishes: list[PersonClaim]) -> list[PersonHold]:
         return self.ledger.hold_persons(self.run.organization_id, chunk.claim, wishes) if wishes else []
 
-    def _look_up(self, doubtful: list[tuple[Newcomer, Target, PersonHold]]) -> list[Target]:
+    def _look_up(self, chunk: Chunk, doubtful: list[tuple[Newcomer, Target, PersonHold]]) -> list[Target]:
         """Persons somebody created or was about to: a read by id sees what a lagging query may not."""
         ids_by_table: dict[str, set[UUID]] = {}
         for _, create, hold in doubtful:
@@ -181,13 +181,13 @@ class PersonFinder:
             if record is not None and record_state(create.table, record) is LinkState.LIVE:
                 found = Update(create.table, hold.record_id, newcomer.matched_by, 1)
                 targets.append(_update(found, create.members, record))
-                continue
-            if record is None and not hold.settled:
+            elif record is None and not hold.settled:
                 create.record_id = hold.record_id
-            else:  # a person removed or closed that record: this capture is a new record of its own
+                targets.append(create)
+            else:  # somebody removed or closed that record: this capture is a new one, held anew before it is created
                 wish = PersonClaim(create.leader, create.table, create.record_id, newcomer.keys)
                 self.ledger.replace_person(self.run.organization_id, wish, hold.record_id)
-            targets.append(create)
+                chunk.release(create.members, 0.0, "person_replaced")
         return targets
 
     def _create(self, chunk: Chunk, newcomer: Newcomer) -> Target:

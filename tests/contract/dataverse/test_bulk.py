@@ -320,6 +320,13 @@ def test_an_update_has_the_fate_its_answer_says(
     assert report.stopped_by is None
 
 
+def test_updates_after_an_account_fault_are_not_sent(web: responses.RequestsMock, writer: BulkWriter) -> None:
+    web.post(BATCH, status=403, json=error("0x80040225"))
+    report = writer.update(LEAD, rows(1000, 'W/"5"'))
+    assert set(states(report).values()) == {WriteState.NOT_SENT}
+    assert len(sent(web, BATCH)) <= 4  # those already on their way
+
+
 def test_answers_cut_short_leave_the_rest_unknown(web: responses.RequestsMock, writer: BulkWriter) -> None:
     on_batch(web, lambda _: batch_answer((204, {}, None)))
     report = writer.update(LEAD, rows(3, 'W/"5"'))

@@ -10,11 +10,11 @@ from uuid import UUID, uuid4, uuid5
 
 import sqlalchemy as sa
 
-from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.ports import (
     Claim,
     DiscoveredProspect,
     Intent,
+    Ledger,
     Link,
     LinkState,
     Outcome,
@@ -55,11 +55,11 @@ def prospect(
     return DiscoveredProspect(sourced, email, by_name)
 
 
-def discovered(ledger: PostgresLedger, run: Run, names: Iterable[str]) -> None:
+def discovered(ledger: Ledger, run: Run, names: Iterable[str]) -> None:
     ledger.store_prospects(run.run_id, "captello", [prospect(name) for name in names])
 
 
-def claimed(ledger: PostgresLedger, run: Run, *, worker: str = "w1", size: int = 100, lease_s: float = 60.0) -> Claim:
+def claimed(ledger: Ledger, run: Run, *, worker: str = "w1", size: int = 100, lease_s: float = 60.0) -> Claim:
     return ledger.claim(run.run_id, worker, size, lease_s)
 
 
