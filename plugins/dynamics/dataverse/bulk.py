@@ -45,8 +45,8 @@ class BulkWriter:
     transport: Transport
     clock: Clock
     executor: ThreadPoolExecutor
-    create_rows: int = 100
-    update_rows: int = 50
+    create_rows: int
+    update_rows: int
 
     def create(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
         """Create all rows under their ids. See `Crm.create`."""

@@ -32,6 +32,8 @@ from dynamics.sync.ports import (
 )
 
 CONCURRENCY = 4
+CREATE_ROWS = 125  # the engine's 500 prospects leave in one go
+UPDATE_ROWS = 50
 
 
 class DataverseClient:
@@ -52,8 +54,8 @@ class DataverseClient:
         budget: Budget,
         clock: Clock,
         concurrency: int = CONCURRENCY,
-        create_rows: int = 100,
-        update_rows: int = 50,
+        create_rows: int = CREATE_ROWS,
+        update_rows: int = UPDATE_ROWS,
         on_token: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._account = account

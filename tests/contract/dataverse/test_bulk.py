@@ -48,7 +48,7 @@ def clock() -> FakeClock:
 def writer(web: responses.RequestsMock, clock: FakeClock) -> Iterator[BulkWriter]:
     sign_in(web)
     with ThreadPoolExecutor(4) as executor:
-        yield BulkWriter(transport(clock), clock, executor)
+        yield BulkWriter(transport(clock), clock, executor, create_rows=100, update_rows=50)
 
 
 def rows(count: int, etag: str | None = None) -> list[RecordWrite]:
