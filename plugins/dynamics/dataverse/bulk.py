@@ -26,7 +26,7 @@ from dynamics.dataverse.transport import JSON, SERVICE_PATH, Call, Transport
 from dynamics.errors import AccountError, ContractError, OutcomeUnknownError, ServiceUnavailableError, TransientError
 from dynamics.sync.ports import Clock, RecordWrite, WriteReport, WriteState
 
-ROWS_TO_ISOLATE = 13  # so few rows of a refused message are sent one by one, in one request
+ROWS_TO_ISOLATE = 16  # so few rows of a refused message are sent one by one, in one request
 MAX_RESENDS = 6  # of what the database undid
 MAX_BACKOFF_S = 10.0
 
