@@ -162,14 +162,22 @@ def sandbox(
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the sandbox serves.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Keeps certificates and credentials between starts.")] = None,
     sample: Annotated[bool, typer.Option(help="Load the sample trade show.")] = False,
+    keep: Annotated[bool, typer.Option(help="Keep records and prospects in --state-dir until the next start.")] = False,
 ) -> None:
     """Serve a stand-in for Entra ID, Dynamics 365 and Captello on this machine."""
     try:
+        from sandbox.server import KeptContentError
         from sandbox.server import run as serve
     except ImportError as missing:
         complaints.print(f"the sandbox needs its extra: pip install 'airflow-dynamics-sync[sandbox]' ({missing.name})")
         raise typer.Exit(STOPPED) from None
-    serve(port=port, orgs=orgs, ready_file=ready_file, state_dir=state_dir, sample=sample)
+    if keep and state_dir is None:
+        raise typer.BadParameter("--keep needs --state-dir")
+    try:
+        serve(port=port, orgs=orgs, ready_file=ready_file, state_dir=state_dir, sample=sample, keep=keep)
+    except (KeptContentError, OSError) as error:
+        complaints.print(f"the sandbox cannot start: {error}", markup=False)
+        raise typer.Exit(STOPPED) from None
 
 
 # ---------------------------------------------------------------- pieces
@@ -283,7 +291,8 @@ def main() -> None:
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
-        complaints.print(f"{getattr(error, 'message', error)} See --help.", markup=False)
+        told = getattr(error, "format_message", error.__str__)()
+        complaints.print(f"{told} See --help.", markup=False)
         sys.exit(USAGE)
     except (typer.Abort, KeyboardInterrupt):
         complaints.print("stopped; what was not settled stays pending")

@@ -52,7 +52,7 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
     started = time.monotonic()
     postgres = start_postgres(state / "postgres")
     console.print("[bold]1[/] PostgreSQL is up")
-    crm = process.start(port=free_port(8443), orgs=1, state_dir=state / "sandbox", sample=True)
+    crm = process.start(port=free_port(8443), orgs=1, state_dir=state / "sandbox", sample=True, keep=True)
     console.print(f"[bold]2[/] sandbox is up: Dynamics at {crm.ready['organizations'][0]['url']}")
     audit_url = postgres.url_for("dynamics_audit")
     audit = create_store(audit_url)
@@ -72,7 +72,7 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
         first = not AuditLog(audit).runs(limit=1)
         console.print(f"[bold]4[/] {DAG_ID} triggered through Airflow's REST API ...")
         run = airflow.run_dag(DAG_ID, {"action": "booth-leads", "source": "captello"})
-        ok = _tell(AuditLog(audit), run, crm.ready["sample"]["expected_balance"] if first else None)
+        ok = _tell(AuditLog(audit), run, (crm.ready["sample"] or {}).get("expected_balance") if first else None)
         console.print(f"\nAirflow    {airflow.url}   user [bold]{USER}[/], password [bold]{airflow.password}[/]")
         console.print(f"this run   {airflow.url}/dags/{DAG_ID}/runs/{run['dag_run_id']}")
         console.print(

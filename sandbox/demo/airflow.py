@@ -158,6 +158,7 @@ def free_port(preferred: int) -> int:
     """The preferred port when nobody listens on it, else any free one."""
     for port in (preferred, 0):
         with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)  # a port of the demo before is free again
             try:
                 probe.bind(("127.0.0.1", port))
             except OSError:

@@ -37,6 +37,16 @@ ON CONFLICT DO NOTHING
 RETURNING table_name, match_key
 """)  # noqa: S608 - a constant
 
+# Locked by one statement and looked at by the next: a statement that has waited for a lock sees the row as it is now,
+# but joined to a lease as it was before, and would find a hold free that somebody has just taken over.
+_LOCK = sa.text(f"""
+SELECT 1 FROM sync.person_lock l
+ WHERE l.organization_id = :organization_id
+   AND (l.table_name, l.match_key) IN (SELECT table_name, match_key FROM {_WANTED})
+ ORDER BY l.table_name, l.match_key
+   FOR UPDATE
+""")  # noqa: S608 - a constant
+
 _LOOK = sa.text(f"""
 SELECT l.table_name, l.match_key, l.record_id, l.prospect_key, l.settled, l.holder_run_id, l.holder_key,
        CAST(extract(epoch FROM i.lease_until - statement_timestamp()) AS double precision) AS busy_s
@@ -45,8 +55,6 @@ SELECT l.table_name, l.match_key, l.record_id, l.prospect_key, l.settled, l.hold
        AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
  WHERE l.organization_id = :organization_id
    AND (l.table_name, l.match_key) IN (SELECT table_name, match_key FROM {_WANTED})
- ORDER BY l.table_name, l.match_key
-   FOR UPDATE OF l
 """)  # noqa: S608 - a constant
 
 _CHANGE = sa.text("""
@@ -124,6 +132,7 @@ class Persons(LedgerPart):
 
         def work(connection: sa.Connection) -> list[PersonHold]:
             taken = {(row.table_name, row.match_key) for row in connection.execute(_TAKE, given)}
+            connection.execute(_LOCK, given)
             rows = connection.execute(_LOOK, given).all()
             locks = {(row.table_name, row.match_key): _Lock(**row._mapping) for row in rows}
             for want in reversed(wanted):  # the first wish for a key is the one that took it

@@ -51,6 +51,9 @@ SELECT (SELECT count(*) FROM sync.work_item WHERE run_id = :run_id) AS selected,
   FROM sync.outcome WHERE run_id = :run_id
 """)
 
+# Goes along with the `FOR KEY SHARE` of settlements, and not with itself: they count one after the other.
+_COUNTER = sa.text("SELECT 1 FROM sync.sync_run WHERE run_id = :run_id FOR NO KEY UPDATE")
+
 _KEEP_COUNTS = sa.text("""
 UPDATE sync.sync_run
    SET selected = :selected, created = :created, updated = :updated, unchanged = :unchanged, skipped = :skipped,
@@ -151,7 +154,8 @@ class Runs(LedgerPart):
 
 
 def keep_counts(connection: sa.Connection, run_id: UUID) -> RunCounts:
-    """Write the run's counts into its row."""
+    """Write the run's counts into its row. Whoever counts last has seen what all others have settled."""
+    connection.execute(_COUNTER, {"run_id": run_id})
     counts = _count(connection, run_id)
     connection.execute(_KEEP_COUNTS, {"run_id": run_id, **counts.__dict__})
     return counts
