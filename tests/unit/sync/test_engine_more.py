@@ -11,6 +11,7 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
+import typer
 
 from dynamics import cli
 from dynamics.assembly import SyncService
@@ -54,7 +55,7 @@ def patience(stage: Stage, rounds: int) -> None:
             raise _EndlessError
         return real(*given)
 
-    stage.ledger.claim = claim  # type: ignore[method-assign]
+    stage.ledger.claim = claim  # type: ignore[method-assign, assignment]
 
 
 # ---------------------------------------------------------------- duplicates
@@ -74,7 +75,7 @@ def test_two_who_find_the_same_removed_person_create_one_record(stage: Stage) ->
             stage.drain(second, worker="second")
         return found
 
-    stage.crm.read = read  # type: ignore[method-assign]
+    stage.crm.read = read  # type: ignore[method-assign, assignment]
     stage.drain(first)
     assert len(stage.leads) == 1
 
@@ -106,7 +107,7 @@ def test_a_dead_create_that_another_prospect_took_over_is_not_told_as_landed(sta
 
 @broken("EXISTS after an earlier try counts as landed with what is wanted now")
 def test_an_old_revision_that_lands_late_does_not_pass_for_the_new_one(stage: Stage) -> None:
-    run, real, writes = stage.run(ana()), stage.crm.create, []
+    run, real, writes = stage.run(ana()), stage.crm.create, list[RecordWrite]()
     patience(stage, 20)
 
     def slow(table: str, rows: Sequence[RecordWrite]) -> WriteReport:
@@ -118,7 +119,7 @@ def test_an_old_revision_that_lands_late_does_not_pass_for_the_new_one(stage: St
         real(table, writes)
         return real(table, rows)
 
-    stage.crm.create = slow  # type: ignore[method-assign]
+    stage.crm.create = slow  # type: ignore[method-assign, assignment]
     stage.drain(run)
     stage.sync(ana(revision=2, job_title="Director"))
     assert stage.leads[ANA]["jobtitle"] == "Director"
@@ -157,7 +158,7 @@ def test_a_live_run_that_waits_to_look_is_not_abandoned_by_another(stage: Stage)
         stage.crm.create = real  # type: ignore[method-assign]
         return unanswered(table, rows)
 
-    stage.crm.create = lost  # type: ignore[method-assign]
+    stage.crm.create = lost  # type: ignore[method-assign, assignment]
     sleep, meanwhile = stage.clock.sleep, [True]
 
     def other_run(seconds: float) -> None:
@@ -235,7 +236,7 @@ def test_throttling_uses_up_no_tries(stage: Stage) -> None:
         stage.crm.before_update = lambda table, record_id: None
         stage.crm.put(table, record_id, {})
 
-    stage.crm.update = throttled  # type: ignore[method-assign]
+    stage.crm.update = throttled  # type: ignore[method-assign, assignment]
     stage.crm.before_update = edit_once
     assert words(stage.sync(ana(revision=2, job_title="Director"))) == [("updated", None)]
 
@@ -334,7 +335,7 @@ def test_a_chunk_that_takes_longer_than_its_lease_stays_with_the_worker_that_get
         taken.append(len(stage.ledger.claim(run.run_id, "second", 500, 60.0).items))
         return update(table, rows)
 
-    stage.crm.create, stage.crm.update = slow_create, slow_update  # type: ignore[method-assign]
+    stage.crm.create, stage.crm.update = slow_create, slow_update  # type: ignore[method-assign, assignment]
     stage.drain(run, policy)
     assert taken == [0]
 
@@ -382,7 +383,7 @@ def test_what_others_wrote_is_printed_as_it_is(words_of_others: str, capsys: pyt
     try:
         with cli._faults_told():
             raise AccountError("check", words_of_others)
-    except cli.typer.Exit:
+    except typer.Exit:
         pass
     except Exception as odd:  # noqa: BLE001
         pytest.fail(type(odd).__name__)
