@@ -42,7 +42,7 @@ from dynamics.sync.ports import Organization, Outcome, Run, Selection, Source
 from dynamics.sync.preflight import preflight
 from dynamics.sync.report import Verdict, judge
 
-STALE_AFTER_LEASES = 15  # a run that nobody has touched for so many leases has no worker left
+STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
 
 

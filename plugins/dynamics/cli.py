@@ -25,6 +25,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
+from rich.text import Text
 from typer.exceptions import TyperException
 
 from dynamics.assembly import RunRequest, SyncService
@@ -125,7 +126,7 @@ def run(
 
 @app.command()
 def log(
-    run: Annotated[str | None, typer.Option(help="Id of a run; without it, the newest runs.")] = None,
+    run: Annotated[uuid.UUID | None, typer.Option(help="Id of a run; without it, the newest runs.")] = None,
     outcome: Annotated[Outcome | None, typer.Option(help="Only prospects with this outcome.")] = None,
     output: Annotated[Format, typer.Option("--format")] = Format.TABLE,
     limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 1000,
@@ -138,7 +139,7 @@ def log(
             rows = [_run_in_short(row) if output is Format.TABLE else row.as_dict() for row in runs]
             _print(rows, output, "Runs, newest first")
             return
-        run_id = uuid.UUID(run) if run else audit.latest_run()
+        run_id = run or audit.latest_run()
         if run_id is None:
             console.print("no run yet")
             return
@@ -231,7 +232,7 @@ def _print_balance(run_id: uuid.UUID, verdict: Verdict, dry_run: bool) -> None:
         table.add_row("still open", str(counts.open))
     console.print(table)
     for problem in verdict.problems:
-        complaints.print(f"[red]{problem}[/]")
+        complaints.print(problem, style="red", markup=False)
 
 
 def _run_in_short(row: RunRow) -> dict[str, Any]:
@@ -261,7 +262,7 @@ def _print(rows: list[dict[str, Any]], output: Format, title: str, columns: Sequ
     for name in names:
         table.add_column(name.replace("_", " "), overflow="fold", no_wrap=name in ("run", "prospect_id", "outcome"))
     for row in rows:
-        table.add_row(*("" if row.get(name) is None else str(row[name]) for name in names))
+        table.add_row(*(Text("" if row.get(name) is None else str(row[name])) for name in names))
     console.print(table if rows else f"{title}: nothing")
 
 
@@ -282,7 +283,7 @@ def _faults_told() -> Iterator[None]:
     try:
         yield
     except DynamicsError as error:
-        complaints.print(f"[red]{type(error).__name__}[/] {error}", markup=True, highlight=False, soft_wrap=True)
+        complaints.print(f"{type(error).__name__} {error}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(STOPPED) from None
 
 

@@ -94,6 +94,7 @@ class FakeLedger:
     runs: dict[UUID, Run] = field(default_factory=dict)
     states: dict[UUID, str] = field(default_factory=dict)
     touched: dict[UUID, datetime] = field(default_factory=dict)
+    discovered: set[UUID] = field(default_factory=set)
     prospects: dict[int, Prospect] = field(default_factory=dict)
     items: dict[tuple[UUID, int], Item] = field(default_factory=dict)
     attempts: dict[int, Attempt] = field(default_factory=dict)
@@ -130,7 +131,14 @@ class FakeLedger:
     def counts(self, run_id: UUID) -> RunCounts:
         told = [s.outcome for (run, _), s in self.outcomes.items() if run == run_id]
         by_word = {outcome.value: told.count(outcome) for outcome in Outcome}
-        return RunCounts(selected=len(self._items(run_id)), **by_word, open=len(self._open_items(run_id)))
+        abandoned = [s for (run, _), s in self.outcomes.items() if run == run_id and s.reason == "run_abandoned"]
+        return RunCounts(
+            selected=len(self._items(run_id)),
+            **by_word,
+            open=len(self._open_items(run_id)),
+            abandoned=len(abandoned),
+            discovered=run_id in self.discovered,
+        )
 
     def abandon_stale_runs(self, account: str, organization_id: UUID, older_than_s: float, except_run: UUID) -> int:
         silent_since = self.clock.now() - timedelta(seconds=older_than_s)
@@ -167,13 +175,14 @@ class FakeLedger:
             )
             key = keys.setdefault((source, it.prospect_id), len(self.prospects) + 1)
             known = self.prospects.setdefault(key, new)
-            if (new.revision, new.updated_at) > (known.revision, known.updated_at):
+            if (new.revision, new.updated_at) >= (known.revision, known.updated_at):
                 self.prospects[key] = new
             self.items.setdefault((run_id, key), Item(key, self.clock.now()))
         self.touched[run_id] = self.clock.now()
         return len(self.items) - before
 
     def group_persons(self, run_id: UUID, by_name: bool) -> None:
+        self.discovered.add(run_id)
         items = self._open_items(run_id)
         first: dict[str, Item] = {}
         for key, item in items.items():
@@ -231,7 +240,15 @@ class FakeLedger:
         facts = {name: value for name, value in vars(attempt.intent).items() if name != "fence"}
         item = self.items[attempt.run_id, attempt.intent.prospect_key]
         lease_until = item.lease_until if self._leased(item) else None
-        return OpenAttempt(attempt_id, attempt.run_id, **facts, request_id=None, lease_until=lease_until)
+        told = any(
+            other.result == "landed"
+            and (other.intent.operation, other.intent.record_id) == ("create", attempt.intent.record_id)
+            and other.intent.prospect_key != attempt.intent.prospect_key
+            for other in self.attempts.values()
+        )
+        return OpenAttempt(
+            attempt_id, attempt.run_id, **facts, request_id=None, lease_until=lease_until, told_by_another=told
+        )
 
     def links(self, organization_id: UUID, prospect_keys: Sequence[int]) -> list[Link]:
         return [link for (org, _, key), link in self.records.items() if org == organization_id and key in prospect_keys]
@@ -270,7 +287,8 @@ class FakeLedger:
         numbered = {}
         for intent in intents:
             key, item = intent.prospect_key, self.items[claim.run_id, intent.prospect_key]
-            if not (self._held(claim.run_id, key, intent.fence) and self._leased(item)):
+            overtaken = intent.revision < self.prospects[key].revision
+            if overtaken or not (self._held(claim.run_id, key, intent.fence) and self._leased(item)):
                 continue
             numbered[key] = made.get((claim.run_id, key, intent.fence)) or next(self._numbers)
             self.attempts.setdefault(numbered[key], Attempt(claim.run_id, self._organization(claim.run_id), intent))

@@ -109,6 +109,6 @@ def _instant(text: object) -> datetime:
     """Aware UTC from an RFC 3339 text; a time without a zone counts as UTC."""
     try:
         moment = datetime.fromisoformat(str(text))
-    except ValueError:
+        return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    except (ValueError, OverflowError):
         return _EPOCH
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)

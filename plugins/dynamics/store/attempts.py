@@ -28,6 +28,7 @@ WITH intent AS MATERIALIZED (
       FROM intent n
      WHERE i.run_id = n.run_id AND i.prospect_key = n.prospect_key AND i.fence = n.fence
        AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
+       AND n.revision >= (SELECT p.revision FROM sync.prospect p WHERE p.prospect_key = n.prospect_key)
     RETURNING i.prospect_key
 )
 INSERT INTO sync.attempt (
@@ -67,6 +68,8 @@ _OPEN = sa.text("""
 SELECT a.attempt_id, a.run_id, a.prospect_key, a.operation, a.table_name AS "table", a.record_id, a.etag,
        a.content_hash, a.column_hashes, a.changed_columns, a.matched_by, a.duplicates_found, a.revision,
        a.generation, a.request_id,
+       EXISTS (SELECT 1 FROM sync.attempt b WHERE b.record_id = a.record_id AND b.operation = 'create'
+                  AND b.result = 'landed' AND b.prospect_key <> a.prospect_key) AS told_by_another,
        CAST(extract(epoch FROM i.lease_until - statement_timestamp()) AS double precision) AS leased_s
   FROM sync.attempt a
   LEFT JOIN sync.work_item i ON i.run_id = a.run_id AND i.prospect_key = a.prospect_key

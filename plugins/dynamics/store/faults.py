@@ -41,6 +41,7 @@ _BY_STATE = {
     "42703": Trouble.NO_SCHEMA,
     "42501": Trouble.NO_ACCESS,
     "25P03": Trouble.UNREACHABLE,
+    "25006": Trouble.UNREACHABLE,  # read-only: a standby, or a server without space
     "57P04": Trouble.NO_DATABASE,
 }
 _BY_CLASS = {

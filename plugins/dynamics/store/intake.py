@@ -21,18 +21,20 @@ page AS MATERIALIZED (
 )"""
 
 # Those that say nothing new are left out before the insert: a page that was seen before locks and writes nothing. The
-# condition stands a second time at the conflict, for a prospect that another discovery has stored meanwhile.
+# condition stands a second time at the conflict, for a prospect that another discovery has stored meanwhile. A file may
+# be corrected without a new revision: of equal ones the one seen last counts.
 _STORE = sa.text(f"""
 WITH {_PAGE}
 INSERT INTO sync.prospect AS kept (source, prospect_id, revision, payload, email_key, name_key, updated_at)
 SELECT :source, page.prospect_id, page.revision, page.payload, page.email_key, page.name_key, page.updated_at
   FROM page LEFT JOIN sync.prospect old ON old.source = :source AND old.prospect_id = page.prospect_id
  WHERE old.prospect_key IS NULL OR (page.revision, page.updated_at) > (old.revision, old.updated_at)
+    OR (page.revision, page.updated_at) = (old.revision, old.updated_at) AND page.payload <> old.payload
  ORDER BY page.prospect_id
 ON CONFLICT (source, prospect_id) DO UPDATE
    SET revision = excluded.revision, payload = excluded.payload, email_key = excluded.email_key,
        name_key = excluded.name_key, updated_at = excluded.updated_at, stored_at = statement_timestamp()
- WHERE (excluded.revision, excluded.updated_at) > (kept.revision, kept.updated_at)
+ WHERE (excluded.revision, excluded.updated_at) >= (kept.revision, kept.updated_at)
 """)  # noqa: S608 - a constant
 
 _ADD_ITEMS = sa.text(f"""
@@ -45,6 +47,11 @@ ON CONFLICT DO NOTHING
 """)  # noqa: S608 - a constant
 
 _TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
+
+_DISCOVERED = sa.text("""
+UPDATE sync.sync_run SET touched_at = statement_timestamp(), discovered_at = statement_timestamp()
+ WHERE run_id = :run_id
+""")
 
 _PERSON_TABLES = (
     sa.text("CREATE TEMPORARY TABLE shared_key (match_key text, prospect_key bigint) ON COMMIT DROP"),
@@ -118,7 +125,7 @@ class Intake(LedgerPart):
             while connection.execute(_MERGE_GROUPS).rowcount:
                 connection.execute(_FOLLOW)
             connection.execute(_APPLY_GROUPS, {"run_id": run_id})
-            connection.execute(_TOUCH, {"run_id": run_id})
+            connection.execute(_DISCOVERED, {"run_id": run_id})
 
         self._database.run("group persons", work)
 

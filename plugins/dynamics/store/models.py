@@ -74,7 +74,8 @@ class AccountBinding(Base):
 class SyncRun(Base):
     """One execution of a sync action; one DAG run has at most one. Counts are filled in when it is closed.
 
-    `touched_at` is when a worker or a discovery was last heard of; `open_items` what was unsettled when it was closed.
+    `touched_at` is when a worker or a discovery was last heard of, `discovered_at` when discovery had ended,
+    `open_items` what was unsettled when it was closed.
     """
 
     __tablename__ = "sync_run"
@@ -102,6 +103,7 @@ class SyncRun(Base):
     state: Mapped[str] = mapped_column(server_default=sa.text("'running'"))
     started_at: Mapped[datetime] = mapped_column(server_default=NOW)
     touched_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    discovered_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
     requests: Mapped[int] = mapped_column(server_default=ZERO)
     selected: Mapped[int] = mapped_column(server_default=ZERO)
@@ -175,6 +177,11 @@ class Attempt(Base):
         _one_of("matched_by", MATCHES),
         _one_of("result", ATTEMPT_RESULTS),
         sa.Index("ix_attempt_open", "prospect_key", postgresql_where=sa.text("result IS NULL")),
+        sa.Index(
+            "ix_attempt_created",
+            "record_id",
+            postgresql_where=sa.text("operation = 'create' AND result = 'landed'"),
+        ),
     )
     attempt_id: Mapped[int] = mapped_column(sa.Identity(always=True), primary_key=True)
     run_id: Mapped[UUID]

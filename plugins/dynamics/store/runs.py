@@ -47,7 +47,9 @@ SELECT (SELECT count(*) FROM sync.work_item WHERE run_id = :run_id) AS selected,
        count(*) FILTER (WHERE outcome = 'skipped') AS skipped,
        count(*) FILTER (WHERE outcome = 'rejected') AS rejected,
        count(*) FILTER (WHERE outcome = 'deferred') AS deferred,
-       (SELECT count(*) FROM sync.work_item WHERE run_id = :run_id AND state <> 'settled') AS open
+       (SELECT count(*) FROM sync.work_item WHERE run_id = :run_id AND state <> 'settled') AS open,
+       count(*) FILTER (WHERE reason = 'run_abandoned') AS abandoned,
+       (SELECT discovered_at IS NOT NULL FROM sync.sync_run WHERE run_id = :run_id) AS discovered
   FROM sync.outcome WHERE run_id = :run_id
 """)
 

@@ -16,7 +16,7 @@ from dataclasses import dataclass, field, replace
 from dynamics import killpoints
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.policy import Policy
-from dynamics.errors import DynamicsError, TransientError
+from dynamics.errors import ConfigurationError, DynamicsError, Fault, TransientError
 from dynamics.sync.chunk import Chunk
 from dynamics.sync.planning import Planner, settle_as_if
 from dynamics.sync.ports import Claim, Clock, Crm, Ledger, Outcome, Run
@@ -71,6 +71,7 @@ class Engine:
             AccountError: a person must act; what is not settled stays pending.
             TransientError: the CRM or the database kept failing; to be run again, nothing is lost.
         """
+        self._same_organization()
         planner = Planner(self.run, self.policy, self.mappings, self.ledger, self.crm)
         drained, started, told, faults = Drained(), self.clock.monotonic(), self.clock.monotonic(), 0
         while True:
@@ -87,14 +88,26 @@ class Engine:
             drained.seconds = self.clock.monotonic() - started
             if fault and (not isinstance(fault, TransientError) or faults >= MAX_TRANSIENT_FAULTS):
                 raise fault
-            if fault:
-                log.warning("worker %s: %s; trying again", worker, fault)
+            if isinstance(fault, TransientError):
+                wait_s = fault.retry_after_s or FAULT_RETRY_S
+                log.warning("worker %s: %s; again in %.0f s", worker, fault, wait_s)
+                self.clock.sleep(wait_s)
             if self.clock.monotonic() - told >= LOG_EVERY_S:
                 told = self.clock.monotonic()
                 log.info("worker %s: %s", worker, drained)
         killpoints.reach("K7")
         log.info("worker %s: %s", worker, drained)
         return drained
+
+    def _same_organization(self) -> None:
+        """The connection may have been changed since preflight."""
+        found = self.crm.organization().organization_id
+        if found != self.run.organization_id:
+            what = f"leads to organisation {found}, but this run began in {self.run.organization_id}."
+            fault = Fault(
+                f"connection {self.run.account}", None, what, "Correct the connection, then run the task again."
+            )
+            raise ConfigurationError([fault])
 
     def _process(self, claim: Claim, planner: Planner, drained: Drained) -> DynamicsError | None:
         """Take one chunk from claim to settlement. What a fault left undecided is given back."""
@@ -108,8 +121,7 @@ class Engine:
             if self.run.dry_run:
                 settle_as_if(chunk, targets)
             else:
-                self.ledger.extend(claim, self.lease_s)  # planning may have waited for the CRM
-                fault = write(chunk, targets, self.ledger, self.crm)
+                fault = write(chunk, targets, self.ledger, self.crm, self.lease_s)
         except DynamicsError as error:
             fault = error
         self._conclude(chunk, fault, drained)

@@ -8,7 +8,7 @@ and should the first one have died half-way, the second one creates the person u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 from uuid import UUID
@@ -42,6 +42,7 @@ from dynamics.sync.ports import (
 )
 
 PERSON_RETRY_S = 1.0
+NAMES_A_QUERY = 20
 Records = dict[tuple[str, UUID], JsonObject]
 
 
@@ -96,6 +97,7 @@ class PersonFinder:
         rest = [key for key in match.index if key not in hits]
         if self.policy.match_by is MatchBy.EMAIL_OR_NAME and rest:
             hits |= self._pass(match.loc[rest], self._name_queries(values.loc[rest]), "name", records)
+            hits |= _namesakes(match, hits)
         return hits
 
     def _pass(self, match: pd.DataFrame, queries: list[CandidateQuery], by: str, records: Records) -> dict[int, Match]:
@@ -116,9 +118,13 @@ class PersonFinder:
         return [self._query(table, ((column, terms),)) for table in self.policy.check.tables for column in columns]
 
     def _name_queries(self, values: pd.DataFrame) -> list[CandidateQuery]:
-        firsts, lasts = name_terms(values)
-        where = (("lastname", lasts), ("firstname", firsts))
-        return [self._query(table, where) for table in self.policy.check.tables if firsts]
+        """In portions: the CRM answers with every combination of the names asked for, strangers included."""
+        queries = []
+        for start in range(0, len(values), NAMES_A_QUERY):
+            firsts, lasts = name_terms(values.iloc[start : start + NAMES_A_QUERY])
+            where = (("lastname", lasts), ("firstname", firsts))
+            queries += [self._query(table, where) for table in self.policy.check.tables if firsts]
+        return queries
 
     def _query(self, table: str, where: tuple[tuple[str, tuple[str, ...]], ...]) -> CandidateQuery:
         return CandidateQuery(table, where, self.select(table), only_active=not self.policy.include_inactive)
@@ -178,25 +184,45 @@ class PersonFinder:
         targets = []
         for newcomer, create, hold in doubtful:
             record = records.get((create.table, hold.record_id))
-            if record is not None and record_state(create.table, record) is LinkState.LIVE:
+            if record is not None and self._is_still(newcomer, create.table, record):
                 found = Update(create.table, hold.record_id, newcomer.matched_by, 1)
                 targets.append(_update(found, create.members, record))
             elif record is None and not hold.settled:
                 create.record_id = hold.record_id
                 targets.append(create)
             else:  # somebody removed or closed that record: this capture is a new one, held anew before it is created
+                if create.record_id == hold.record_id:
+                    create = self._create(chunk, newcomer, generation=create.generation + 1)
                 wish = PersonClaim(create.leader, create.table, create.record_id, newcomer.keys)
                 self.ledger.replace_person(self.run.organization_id, wish, hold.record_id)
                 chunk.release(create.members, 0.0, "person_replaced")
         return targets
 
-    def _create(self, chunk: Chunk, newcomer: Newcomer) -> Target:
+    def _is_still(self, newcomer: Newcomer, table: str, record: JsonObject) -> bool:
+        """Whether the record may be written and still says that it is this person: somebody may have corrected it."""
+        found = candidate_frame([record], self.policy.email_columns)
+        said = {person_key("email", email) for emails in found["email_keys"] for email in emails}
+        said |= {person_key("name", name) for name in found["name_key"] if name is not None}
+        return record_state(table, record) is LinkState.LIVE and not said.isdisjoint(newcomer.keys)
+
+    def _create(self, chunk: Chunk, newcomer: Newcomer, generation: int | None = None) -> Target:
         leader = newcomer.members[0]
-        link = chunk.links.get(leader)
-        generation = link.generation + 1 if link is not None else 0
+        if generation is None:
+            link = chunk.links.get(leader)
+            generation = link.generation + 1 if link is not None else 0
         source, prospect_id = chunk.identity(leader)
         minted = mint_record_id(self.run.organization_id, newcomer.table, source, prospect_id, generation)
         return Target("create", newcomer.table, minted, newcomer.members, generation=generation)
+
+
+def _namesakes(match: pd.DataFrame, hits: Mapping[int, Match]) -> dict[int, Match]:
+    """Prospects of this chunk who share the name of one that was matched: that record will bear their name too."""
+    names = dict(zip(match.index, match["name_key"], strict=True))
+    known: dict[str, Match] = {}
+    for key, hit in hits.items():
+        if (name := names[key]) is not None:
+            known.setdefault(name, replace(hit, matched_by="name"))
+    return {key: known[name] for key, name in names.items() if key not in hits and name in known}
 
 
 def record_state(table: str, record: JsonObject | None) -> LinkState:

@@ -18,11 +18,12 @@ from dynamics.core.mapping import Mapped, apply_mapping, missing_required, updat
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.merge import changed_values, merge_members
 from dynamics.core.policy import Create, Policy, Update, decide
+from dynamics.core.prospect import READY
 from dynamics.sync.chunk import Chunk, Content, Target
 from dynamics.sync.persons import PersonFinder, record_state, settle_decision
 from dynamics.sync.ports import Crm, Ledger, Link, LinkState, Outcome, Run
 
-READY = "ready"
+FINAL = frozenset({LinkState.DELETED, LinkState.MERGED})  # a closed record may be opened again
 WAITING = frozenset({"on_hold", "awaiting_transcription", "awaiting_reconciliation"})
 
 
@@ -55,7 +56,7 @@ class Planner:
         targets = []
         for key in [key for key in chunk.open if key in chunk.links]:
             link = chunk.links[key]
-            if link.state is not LinkState.LIVE:
+            if link.state in FINAL:
                 reason = f"record_{link.state}"
                 chunk.settle(key, Outcome.SKIPPED, reason=reason, table=link.table, record_id=link.record_id)
                 continue
@@ -79,7 +80,7 @@ class Planner:
             for target in group:
                 target.record = records.get(target.record_id)
                 state = record_state(table, target.record)
-                if state is LinkState.LIVE or (target.record is not None and self.policy.include_inactive):
+                if state is LinkState.LIVE or (state not in FINAL and self.policy.include_inactive):
                     alive.append(target)
                 else:
                     settle_dead(chunk, target, state)
@@ -130,9 +131,18 @@ class Planner:
 
 
 def settle_target(
-    chunk: Chunk, target: Target, outcome: Outcome, request_id: str | None = None, *, recovered: bool = False
+    chunk: Chunk,
+    target: Target,
+    outcome: Outcome,
+    request_id: str | None = None,
+    *,
+    recovered: bool = False,
+    content_known: bool = True,
 ) -> None:
-    """Settle a target's prospects with their links. The leader stands for the write, the others were joined to it."""
+    """Settle a target's prospects with their links. The leader stands for the write, the others were joined to it.
+
+    Without `content_known` nobody can tell what the record holds: the next sync reads it.
+    """
     for key in target.members:
         leads = key == target.leader
         content = target.contents[key]
@@ -148,16 +158,18 @@ def settle_target(
             request_id=request_id if leads else None,
             recovered=recovered and leads,
             warnings=content.warnings,
-            link=Link(
-                key,
-                target.table,
-                target.record_id,
-                LinkState.LIVE,
-                target.generation,
-                content.content_hash,
-                content.column_hashes,
-            ),
+            link=_link(chunk, target, key, content if content_known else None),
         )
+
+
+def _link(chunk: Chunk, target: Target, key: int, content: Content | None) -> Link:
+    """What we have settled in this record. Columns that are blank this time keep what was settled there before."""
+    before = chunk.links.get(key)
+    hashes = dict(before.column_hashes) if before is not None and before.record_id == target.record_id else {}
+    if content is None:
+        return Link(key, target.table, target.record_id, LinkState.LIVE, target.generation, None, {})
+    hashes |= content.column_hashes
+    return Link(key, target.table, target.record_id, LinkState.LIVE, target.generation, content.content_hash, hashes)
 
 
 def settle_as_if(chunk: Chunk, targets: Iterable[Target]) -> None:
@@ -189,7 +201,8 @@ def settle_dead(chunk: Chunk, target: Target, state: LinkState) -> None:
 def _settled_before(chunk: Chunk, target: Target) -> bool:
     """Whether the prospect says nothing it has not said before: then not even a read is needed."""
     key = target.leader
-    if target.contents[key].content_hash != chunk.links[key].content_hash:
+    link = chunk.links[key]
+    if link.state is not LinkState.LIVE or target.contents[key].content_hash != link.content_hash:
         return False
     chunk.settle(key, Outcome.UNCHANGED, table=target.table, record_id=target.record_id, matched_by="link")
     return True

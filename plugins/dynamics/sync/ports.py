@@ -224,6 +224,7 @@ class OpenAttempt:
     generation: int
     request_id: str | None
     lease_until: datetime | None  # of its work item; None: no lease is held
+    told_by_another: bool = False  # another prospect has settled this record as its own
 
 
 class LinkState(StrEnum):
@@ -334,6 +335,8 @@ class RunCounts:
     rejected: int
     deferred: int
     open: int
+    abandoned: int = 0  # of the deferred: given up because nobody worked on the run
+    discovered: bool = True  # discovery came to its end
 
     @property
     def balanced(self) -> bool:
@@ -371,7 +374,7 @@ class Ledger(Protocol):
 
     def group_persons(self, run_id: UUID, by_name: bool) -> None:
         """Give the run's items of one person one group: equal e-mail keys and, if `by_name`, equal name keys, and so on
-        from one to the next. Called after discovery and before the first claim; a claim takes whole groups."""
+        from one to the next. Called when discovery has come to its end, which it notes; a claim takes whole groups."""
 
     # -- work
     def claim(self, run_id: UUID, worker: str, size: int, lease_s: float) -> Claim:
@@ -401,7 +404,8 @@ class Ledger(Protocol):
 
     # -- writes
     def intend(self, claim: Claim, intents: Sequence[Intent]) -> dict[int, int]:
-        """Commit attempts and set the items `sent`. Returns prospect_key -> attempt_id; lost items are absent."""
+        """Commit attempts and set the items `sent`. Returns prospect_key -> attempt_id. Absent are
+        items that were lost, and prospects of whom a newer revision is stored by now."""
 
     def resolve(self, results: Sequence[AttemptResult]) -> None:
         """Record what became of attempts, without settling the prospect."""

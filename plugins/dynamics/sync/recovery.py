@@ -2,11 +2,13 @@
 
 Such a write may have landed, so the record is read by its id before anything else is decided about the prospect:
 
-- create: the record is there and was made by us: it landed. Not there: it did not, and the same id is used again.
+- create: the record is there and was made by us: it landed. Not there: it did not, and the same id is used again. An id
+  may have been lent to another prospect of the same person, who then made the record: that prospect tells of it.
 - update: the version it was decided on is still there: it did not land. The version moved on: nobody can tell yet; the
   prospect is planned anew, and if nothing is left to change, the update landed (`Chunk.suspects`).
 
-An attempt of another run is judged the same way and closes that run's item, so that no run stays open for ever.
+An attempt of another run is judged the same way. If it landed, that run's item is settled with it; if not, the item
+stays with its run, which may be alive and only waiting.
 """
 
 from __future__ import annotations
@@ -31,6 +33,7 @@ from dynamics.sync.ports import (
 )
 
 BUSY_RETRY_S = 2.0
+MAX_ATTEMPTS = 3  # writes of one prospect in one run, before it is left to the next run
 
 
 def recover(chunk: Chunk, organization_id: UUID, ledger: Ledger, crm: Crm, now: datetime) -> None:
@@ -45,7 +48,8 @@ def recover(chunk: Chunk, organization_id: UUID, ledger: Ledger, crm: Crm, now: 
     user_ids = {str(user) for user in crm.organization().user_ids}
     for attempt in attempts:
         record = records.get((attempt.table, attempt.record_id))
-        if attempt.operation == "create" and record is not None and record.get("_createdby_value") in user_ids:
+        made_by_us = record is not None and record.get("_createdby_value") in user_ids
+        if attempt.operation == "create" and made_by_us and not attempt.told_by_another:
             _settle_landed(chunk, ledger, attempt)
         elif attempt.operation == "update" and record is not None and record["@etag"] != attempt.etag:
             chunk.suspects.setdefault(attempt.prospect_key, []).append(attempt)
@@ -102,11 +106,9 @@ def _settle_landed_update(chunk: Chunk, ledger: Ledger, attempt: OpenAttempt, un
 def _close_not_landed(chunk: Chunk, ledger: Ledger, attempt: OpenAttempt) -> None:
     if attempt.operation == "create":
         chunk.resent.add(attempt.prospect_key)
-    if attempt.run_id == chunk.claim.run_id:
-        ledger.resolve([AttemptResult(attempt.attempt_id, "not_landed")])
-    else:
-        deferred = Settlement(attempt.prospect_key, 0, attempt.revision, Outcome.DEFERRED, reason="run_abandoned")
-        ledger.settle_attempt(attempt, deferred)
+    ledger.resolve([AttemptResult(attempt.attempt_id, "not_landed")])
+    if chunk.attempts(attempt.prospect_key) >= MAX_ATTEMPTS:
+        chunk.settle(attempt.prospect_key, Outcome.DEFERRED, reason="no_answer", table=attempt.table)
 
 
 def _landed(attempt: OpenAttempt, outcome: Outcome, chunk: Chunk) -> Settlement:

@@ -39,6 +39,10 @@ class Verdict:
 def judge(counts: RunCounts, max_rejected_percent: float) -> Verdict:
     """A run is green when every selected prospect has its outcome and no more are rejected than the action allows."""
     problems = []
+    if not counts.discovered:
+        problems.append("discovery did not come to its end: run the task again")
+    if counts.abandoned:
+        problems.append(f"{counts.abandoned} prospects were given up when nobody worked on this run: start a new run")
     if counts.open:
         problems.append(f"{counts.open} prospects have no outcome yet; they stay pending: run the task again")
     elif not counts.balanced:

@@ -26,26 +26,28 @@ from dynamics.sync.ports import (
     WriteResult,
     WriteState,
 )
+from dynamics.sync.recovery import MAX_ATTEMPTS
 
 UNKNOWN_RETRY_S = 2.0
 THROTTLED_RETRY_S = 5.0
-MAX_ATTEMPTS = 3
 
 Sent = tuple[Target, int]  # a target and the id of its attempt
 
 
-def write(chunk: Chunk, targets: Sequence[Target], ledger: Ledger, crm: Crm) -> DynamicsError | None:
+def write(chunk: Chunk, targets: Sequence[Target], ledger: Ledger, crm: Crm, lease_s: float) -> DynamicsError | None:
     """Send all targets and settle or release their prospects. Returns the fault that stopped the writing, if any."""
+    ledger.extend(chunk.claim, lease_s)  # planning may have waited for the CRM
     attempts = ledger.intend(chunk.claim, [_intent(chunk, target) for target in targets]) if targets else {}
     killpoints.reach("K3")
     for target in targets:
-        if target.leader not in attempts:  # the lease was lost meanwhile: whoever has it now decides
-            _forget(chunk, target.members)
+        if target.leader not in attempts:  # a newer revision came meanwhile, or the lease was lost
+            chunk.release(target.members, 0.0, "overtaken")
     sent = [(target, attempts[target.leader]) for target in targets if target.leader in attempts]
     stopped_by: DynamicsError | None = None
     for operation, table in sorted({(target.operation, target.table) for target, _ in sent}):
         group = [(t, a) for t, a in sent if (t.operation, t.table) == (operation, table)]
         if stopped_by is None:
+            ledger.extend(chunk.claim, lease_s)
             report = _send(crm, operation, table, [target for target, _ in group])
             stopped_by = report.stopped_by
         else:
@@ -111,11 +113,23 @@ def _settle_result(chunk: Chunk, target: Target, attempt_id: int, result: WriteR
             _decide_again(chunk, target, result)
             _close(chunk, attempt_id, "not_landed", result)
         case WriteState.REFUSED:
-            _settle_refused(chunk, target, result, Outcome.REJECTED, "refused_by_crm")
+            _reject(chunk, target, result)
             _close(chunk, attempt_id, "refused", result)
         case _:
             _settle_refused(chunk, target, result, Outcome.DEFERRED, "unclassified_refusal")
             _close(chunk, attempt_id, "refused", result)
+
+
+def _reject(chunk: Chunk, target: Target, result: WriteResult) -> None:
+    """Reject those whose value was refused. Others of the same person are tried again without them."""
+    column = result.column
+    to_blame = [
+        key for key in target.members if column and target.contents[key].values.get(column) == target.values.get(column)
+    ]
+    if 0 < len(to_blame) < len(target.members):
+        chunk.release([key for key in target.members if key not in to_blame], 0.0, "without_refused_value")
+        target.members = to_blame
+    _settle_refused(chunk, target, result, Outcome.REJECTED, "refused_by_crm")
 
 
 def _decide_again(chunk: Chunk, target: Target, result: WriteResult) -> None:
@@ -138,7 +152,8 @@ def _settle_taken(
     elif not ours:
         _settle_refused(chunk, target, result, Outcome.REJECTED, "id_conflict")
     elif chunk.attempts(target.leader) or target.leader in chunk.resent:
-        settle_target(chunk, target, Outcome.CREATED, result.request_id, recovered=True)
+        # What landed may be an older revision: the next sync compares.
+        settle_target(chunk, target, Outcome.CREATED, result.request_id, recovered=True, content_known=False)
     else:  # another prospect of this person was quicker, under the same id
         chunk.release(target.members, 0.0, "created_by_another_prospect")
     _close(chunk, attempt_id, "not_landed", result)
@@ -174,8 +189,3 @@ def _settle_refused(chunk: Chunk, target: Target, result: WriteResult, outcome: 
 
 def _close(chunk: Chunk, attempt_id: int, what: str, result: WriteResult) -> None:
     chunk.results.append(AttemptResult(attempt_id, what, result.code, result.request_id))
-
-
-def _forget(chunk: Chunk, keys: Iterable[int]) -> None:
-    for key in keys:
-        chunk.open.pop(key, None)

@@ -38,11 +38,11 @@ def test_a_prospect_twice_on_one_page_is_stored_once_at_its_newest(
     [
         (3, SEEN_AT, "new"),
         (2, LATER, "new"),
-        (2, SEEN_AT, "old"),
+        (2, SEEN_AT, "new"),  # a file corrected without a new revision
         (1, LATER, "old"),
     ],
 )
-def test_only_something_newer_replaces_what_is_stored_but_an_item_is_added_in_any_case(
+def test_nothing_older_replaces_what_is_stored_but_an_item_is_added_in_any_case(
     ledger: PostgresLedger, run: Run, store: sa.Engine, revision: int, updated_at: Any, kept: str
 ) -> None:
     ledger.store_prospects(run.run_id, "captello", [prospect("a", revision=2, payload={"is": "old"}, email="e1")])

@@ -63,10 +63,10 @@ def test_counts_come_from_the_outcomes_themselves(ledger: PostgresLedger, run: R
     claim = claimed(ledger, run)
     first, second, _ = keys_of(claim)
     ledger.settle(claim, [created(claim, first), created(claim, second, outcome=Outcome.REJECTED, link=None)])
-    assert ledger.counts(run.run_id) == RunCounts(3, 1, 0, 0, 0, 1, 0, open=1)
+    assert ledger.counts(run.run_id) == RunCounts(3, 1, 0, 0, 0, 1, 0, open=1, discovered=False)
     with store.begin() as connection:
         connection.execute(sa.text("DELETE FROM sync.outcome WHERE outcome = 'created'"))
-    assert ledger.counts(run.run_id) == RunCounts(3, 0, 0, 0, 0, 1, 0, open=1)
+    assert ledger.counts(run.run_id) == RunCounts(3, 0, 0, 0, 0, 1, 0, open=1, discovered=False)
 
 
 def test_closing_a_run_keeps_its_counts_and_may_be_repeated(ledger: PostgresLedger, run: Run, store: sa.Engine) -> None:

@@ -53,6 +53,7 @@ CREATE TABLE sync.sync_run (
     state TEXT DEFAULT 'running' NOT NULL,
     started_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
     touched_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+    discovered_at TIMESTAMP WITH TIME ZONE,
     finished_at TIMESTAMP WITH TIME ZONE,
     requests BIGINT DEFAULT 0 NOT NULL,
     selected BIGINT DEFAULT 0 NOT NULL,
@@ -136,6 +137,7 @@ CREATE TABLE sync.attempt (
     CONSTRAINT ck_attempt_result CHECK (result IN ('landed', 'not_landed', 'refused'))
 );
 CREATE INDEX ix_attempt_open ON sync.attempt (prospect_key) WHERE result IS NULL;
+CREATE INDEX ix_attempt_created ON sync.attempt (record_id) WHERE operation = 'create' AND result = 'landed';
 
 CREATE TABLE sync.outcome (
     run_id UUID NOT NULL,
