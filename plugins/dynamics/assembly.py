@@ -38,7 +38,7 @@ from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.budget import LocalBudget
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LEASE_S, Drained, Engine
-from dynamics.sync.ports import Organization, Outcome, Run, Selection, Source
+from dynamics.sync.ports import Organization, Outcome, Run, Selection
 from dynamics.sync.preflight import preflight
 from dynamics.sync.report import Verdict, judge
 
@@ -99,7 +99,8 @@ class SyncService:
         if request.source == "file":
             self._file_source(request.file).check()
         else:
-            self._captello(request.source_connection).health()
+            with self._captello(request.source_connection) as captello:
+                captello.test()
         run = self.ledger.open_run(
             Run(
                 run_id=uuid.uuid4(),
@@ -133,8 +134,11 @@ class SyncService:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
         run = self.ledger.run(run_id)
         request = run.settings["request"]
-        source = self._source(request)
-        return discover(run, _action(run).policy(), source, _selection(request), self.ledger, on_stored)
+        policy, selection = _action(run).policy(), _selection(request)
+        if request["source"] == "file":
+            return discover(run, policy, self._file_source(request["file"]), selection, self.ledger, on_stored)
+        with self._captello(request["source_connection"]) as captello:
+            return discover(run, policy, CaptelloSource(captello), selection, self.ledger, on_stored)
 
     def drain(
         self, run_id: uuid.UUID, worker: str, on_settled: Callable[[Counter[Outcome]], None] = lambda _: None
@@ -186,13 +190,8 @@ class SyncService:
             raise ConfigurationError([fault])
         return mappings
 
-    def _source(self, request: Mapping[str, Any]) -> Source:
-        if request["source"] == "file":
-            return self._file_source(request["file"])
-        return CaptelloSource(self._captello(request["source_connection"]))
-
     def _captello(self, connection_id: str) -> CaptelloClient:
-        return CaptelloClient(captello_account(self.connection_of(connection_id)))
+        return CaptelloClient(captello_account(self.connection_of(connection_id)), on_token=self.on_token)
 
     @staticmethod
     def _file_source(file: str | None) -> FileSource:

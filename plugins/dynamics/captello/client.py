@@ -7,7 +7,7 @@ and paging.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 import requests
 
@@ -25,7 +25,7 @@ _PROSPECTS = "/v1/prospects"
 
 
 class CaptelloClient:
-    """One Captello account.
+    """One Captello account. Close it, or use it as a context manager.
 
     Every method raises AccountError (we are not let in), ContractError (an answer outside the contract) and
     TransientError (not served now, tried often enough).
@@ -42,6 +42,12 @@ class CaptelloClient:
         """`session`: whose proxies and adapters to use; `on_token` is told every access token, to mask it in logs."""
         self.account = account
         self.transport = CaptelloTransport(account, session or requests.Session(), clock or SystemClock(), on_token)
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.transport.close()
 
     def health(self) -> JsonObject:
         """Liveness, version and server time."""

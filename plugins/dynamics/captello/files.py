@@ -48,7 +48,7 @@ class FileSource:
         """
         faults: list[Fault] = []
         count = 0
-        for entry in self._entries():
+        for entry in self._entries({}):
             if isinstance(entry, Fault):
                 faults.append(entry)
                 if len(faults) == MAX_FAULTS:
@@ -63,10 +63,14 @@ class FileSource:
         return count
 
     def pages(self, selection: Selection) -> Iterator[Sequence[SourcedProspect]]:
-        """Yield the selected prospects in pages of up to `PAGE_SIZE`, each once. Raises ConfigurationError."""
+        """Yield the selected prospects in pages of up to `PAGE_SIZE`. Raises ConfigurationError.
+
+        Remembers no ids, so memory does not grow with the file: that each prospect stands there once, `check` has seen,
+        and the ledger keeps one of equals.
+        """
         is_chosen = chooser(selection)
         page: list[SourcedProspect] = []
-        for entry in self._entries():
+        for entry in self._entries(None):
             if isinstance(entry, Fault):
                 raise ConfigurationError([entry])
             if not is_chosen(entry):
@@ -78,20 +82,21 @@ class FileSource:
         if page:
             yield page
 
-    def _entries(self) -> Iterator[JsonObject | Fault]:
-        """Each prospect once, and what is wrong with the others."""
+    def _entries(self, seen: dict[str, tuple[int, bytes]] | None) -> Iterator[JsonObject | Fault]:
+        """Each prospect, and what is wrong with the others. With `seen` (id -> line, digest) each only once."""
         read = _READERS.get(self._path.suffix.lower())
         if read is None:
             remedy = f"Its name ends in one of: {', '.join(_READERS)}."
             yield Fault(str(self._path), None, "Nothing is known of this kind of file.", remedy)
             return
-        seen: dict[str, tuple[int, bytes]] = {}  # id -> line, digest: contents would not fit into memory
         try:
             for line, found in read(self._path):
                 if isinstance(found, Fault):
                     yield found
                 elif (wrong := shape_fault(found)) is not None:
                     yield Fault(str(self._path), line, f"This is no prospect: {wrong}.", "Correct it.")
+                elif seen is None:
+                    yield found
                 elif (first := seen.get(found["id"])) is None:
                     seen[found["id"]] = (line, _digest(found))
                     yield found

@@ -70,6 +70,10 @@ class CaptelloTransport:
         self._token: str | None = None
         self._token_until = 0.0
 
+    def close(self) -> None:
+        """Let go of connections."""
+        self._session.close()
+
     def get(self, operation: str, path: str, params: Mapping[str, str] | None = None) -> JsonObject:
         return self._read(operation, "GET", path, params=params)
 
