@@ -93,7 +93,8 @@ class Cause(_Row):
 
     def __str__(self) -> str:
         column = f"column {self.error_column}" if self.error_column else None
-        why = ", ".join(part for part in (self.reason, column, self.error_code) if part)
+        code = self.error_code if self.error_code != f"mapping.{self.reason}" else None
+        why = ", ".join(part for part in (self.reason, column, code) if part)
         return f"{self.prospects} {self.outcome}" + (f": {why}" if why else "")
 
 
