@@ -23,12 +23,12 @@ from rich.table import Table
 from dynamics.store.audit import AuditLog
 from dynamics.store.database import create_store, upgrade
 from sandbox import process
-from sandbox.demo.airflow import USER, Airflow, free_port
+from sandbox.demo.airflow import USER, Airflow, free_port, is_free
 from sandbox.postgres import start_postgres
 
 ROOT = Path(__file__).resolve().parents[2]
 DAG_ID = "dynamics_bulk_sync"
-PROSPECTS = 2_000
+SANDBOX_PORT = 8443
 SHOWN = 4
 console = Console(soft_wrap=True, highlight=False)
 
@@ -52,7 +52,8 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
     started = time.monotonic()
     postgres = start_postgres(state / "postgres")
     console.print("[bold]1[/] PostgreSQL is up")
-    crm = process.start(port=free_port(8443), orgs=1, state_dir=state / "sandbox", sample=True, keep=True)
+    port = SANDBOX_PORT if is_free(SANDBOX_PORT) and is_free(SANDBOX_PORT + 1) else 0  # hub and organisation
+    crm = process.start(port=port, orgs=1, state_dir=state / "sandbox", sample=True, keep=True)
     console.print(f"[bold]2[/] sandbox is up: Dynamics at {crm.ready['organizations'][0]['url']}")
     audit_url = postgres.url_for("dynamics_audit")
     audit = create_store(audit_url)
