@@ -9,7 +9,8 @@ from __future__ import annotations
 import os
 import uuid
 from collections import Counter
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cached_property
@@ -38,7 +39,7 @@ from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.budget import LocalBudget
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LEASE_S, Drained, Engine
-from dynamics.sync.ports import Organization, Outcome, Run, Selection
+from dynamics.sync.ports import Organization, Outcome, Run, Selection, Source
 from dynamics.sync.preflight import preflight
 from dynamics.sync.report import Verdict, judge
 
@@ -135,10 +136,8 @@ class SyncService:
         run = self.ledger.run(run_id)
         request = run.settings["request"]
         policy, selection = _action(run).policy(), _selection(request)
-        if request["source"] == "file":
-            return discover(run, policy, self._file_source(request["file"]), selection, self.ledger, on_stored)
-        with self._captello(request["source_connection"]) as captello:
-            return discover(run, policy, CaptelloSource(captello), selection, self.ledger, on_stored)
+        with self._source(request) as source:
+            return discover(run, policy, source, selection, self.ledger, on_stored)
 
     def drain(
         self, run_id: uuid.UUID, worker: str, on_settled: Callable[[Counter[Outcome]], None] = lambda _: None
@@ -189,6 +188,14 @@ class SyncService:
             )
             raise ConfigurationError([fault])
         return mappings
+
+    @contextmanager
+    def _source(self, request: Mapping[str, Any]) -> Iterator[Source]:
+        if request["source"] == "file":
+            yield self._file_source(request["file"])
+        else:
+            with self._captello(request["source_connection"]) as captello:
+                yield CaptelloSource(captello)
 
     def _captello(self, connection_id: str) -> CaptelloClient:
         return CaptelloClient(captello_account(self.connection_of(connection_id)), on_token=self.on_token)

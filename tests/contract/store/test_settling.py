@@ -316,7 +316,7 @@ def test_the_audit_log_pages_outcomes_and_sums_up_causes(ledger: PostgresLedger,
     assert [row.prospect_id for row in audit.outcomes(run.run_id, limit=2, offset=1)] == ["b", "c"]
     assert [row.prospect_id for row in audit.outcomes(run.run_id, outcome="rejected")] == ["b", "c"]
     assert [str(cause) for cause in audit.causes(run.run_id)] == [
-        "2 rejected: required, column lastname, mapping.required",
+        "2 rejected: required, column lastname",
         "1 deferred: on_hold",
     ]
     assert audit.outcomes(run.run_id)[0].as_dict()["outcome"] == "created"

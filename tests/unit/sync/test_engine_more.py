@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from contextlib import nullcontext
 from dataclasses import replace
 from itertools import pairwise
 from pathlib import Path
@@ -286,7 +287,7 @@ def test_a_run_whose_discovery_failed_is_red(stage: Stage) -> None:
 def _service(stage: Stage, source: Any) -> tuple[SyncService, Run]:
     class Service(SyncService):
         def _source(self, request: Any) -> Any:
-            return source
+            return nullcontext(source)
 
     action = {
         "name": "a",
