@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections import Counter
 from collections.abc import Iterator
 from pathlib import Path
@@ -137,3 +138,37 @@ def test_a_wrong_secret_is_a_red_preflight_and_nobody_is_claimed(
     connected.control("PUT", "settings", {"applications": {connected.ready["client_id"]: {"secret": "revoked"}}})
     assert run(bulk_dag) == "failed"
     assert audit.execute(sa.text("SELECT count(*) FROM sync.audit_run")).scalar_one() == 0
+
+
+def test_no_person_and_no_secret_reaches_a_log_or_a_table_but_the_prospects(
+    bulk_dag: Any,
+    connected: SandboxProcess,
+    audit: sa.Connection,
+    tmp_path: Path,
+    caplog: pytest.LogCaptureFixture,
+    capfd: pytest.CaptureFixture[str],
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="dynamics")
+    canaries = {"first_name": "Qzcanaryfirst", "last_name": "Qzcanarylast", "email": "qzcanary@mail.example"}
+    common = {"revision": 1, "status": "active", "updated_at": "2026-03-14T09:00:00Z", **canaries}
+    prospects = [
+        {"id": "pro_00000001", **common, "job_title": "Refused"},
+        {"id": "pro_00000002", **common, "email": "qzcanary2@mail.example", "job_title": "Qzcanarytitle" * 20},
+        {"id": "pro_00000003", **common, "email": "qzcanary3@mail.example", "last_name": None},
+        {"id": "pro_00000004", **common, "email": "qzcanary4@mail.example", "last_name": "Qzcanaryother"},
+    ]
+    refusal = {"column": "jobtitle", "value": "Refused", "message": "No Qzcanaryfirst here: 'qzcanary@mail.example'"}
+    connected.control("POST", "schema", {"action": "install_plugin", "table": "lead", "event": "create", **refusal})
+    file = tmp_path / "prospects.jsonl"
+    file.write_text("".join(json.dumps(prospect) + "\n" for prospect in prospects))
+    run(bulk_dag, source="file", file=str(file), max_rejected_percent=100)
+    told = audit.execute(sa.text("SELECT outcome, count(*) FROM sync.audit_outcome GROUP BY 1")).all()
+    assert dict(map(tuple, told)) == {"rejected": 3, "created": 1}
+    tables = ("sync_run", "work_item", "attempt", "outcome", "record_link", "person_lock")
+    kept = [str(audit.execute(sa.text(f"SELECT x::text FROM sync.{table} x")).all()) for table in tables]
+    printed = capfd.readouterr()
+    everything = "\n".join([caplog.text, printed.out, printed.err, *kept]).lower()
+    secrets = [connected.ready["client_secret"], connected.ready["capture_key"]]
+    assert [word for word in ("qzcanary", *secrets) if word.lower() in everything] == []
+    assert "bearer" not in everything
+    assert "4 selected" in everything  # the log was really read
