@@ -1,8 +1,8 @@
 """`dynamics-sync`: the same engine without a scheduler.
 
 Connections come from the environment, in the variables that Airflow reads: AIRFLOW_CONN_DYNAMICS_AUDIT and so on.
-Exit codes: 0 balanced and nothing rejected beyond what the action allows; 1 some rejected; 2 stopped by an account,
-configuration or transient fault with work pending; 3 wrong usage.
+Exit codes: 0 balanced and nothing rejected; 1 some rejected; 2 stopped by an account, configuration or transient fault
+with work pending; 3 wrong usage.
 """
 
 from __future__ import annotations
@@ -121,7 +121,7 @@ def run(
         finally:  # also when stopped: the run says what is still pending
             verdict = service.conclude(opened.run_id)
         _print_balance(opened.run_id, verdict, dry_run)
-        raise typer.Exit(OK if verdict.ok else REJECTED if not verdict.counts.open else STOPPED)
+        raise typer.Exit(_exit_code(verdict))
 
 
 @app.command()
@@ -216,6 +216,14 @@ def _work(service: SyncService, run_id: uuid.UUID) -> None:
             progress.advance(synced, outcomes.total())
 
         service.drain(run_id, f"cli-{os.getpid()}", advance)
+
+
+def _exit_code(verdict: Verdict) -> int:
+    """Stricter than the run's colour: a script wants to know of every rejected prospect."""
+    counts = verdict.counts
+    if counts.open or not counts.balanced or not counts.discovered:
+        return STOPPED
+    return REJECTED if counts.rejected or not verdict.ok else OK
 
 
 def _print_balance(run_id: uuid.UUID, verdict: Verdict, dry_run: bool) -> None:

@@ -29,7 +29,7 @@ def drill(world: World, count: int = 1_000) -> list[str]:
     planted = [f"planted{n}@drill.example" for n in bad[5:]]
     _plant(world, [people[n]["id"] for n in bad[5:]], planted)
     run = world.sync(world.write_prospects(people))
-    wrong = [] if run.returncode == 0 else [f"exit code {run.returncode}: {run.stderr[-300:]}"]
+    wrong = [] if run.returncode == 1 else [f"exit code {run.returncode} instead of 1: {run.stderr[-300:]}"]
     refused = world.sql("SELECT prospect_id, outcome, error_code FROM sync.audit_outcome WHERE outcome <> 'created'")
     if {row["prospect_id"] for row in refused} != {people[n]["id"] for n in bad}:
         wrong.append(f"{len(refused)} prospects were not created, instead of the 7 bad ones")
