@@ -113,8 +113,14 @@ def instant(title: str, description: str) -> Param:
             section="Rules for this run only",
         ),
         "duplicate_check": choice(CHECKS, "Look for duplicates in", "Tables to search, in this order."),
-        "match_by": choice(MATCH_BY, "Recognise a duplicate by", "What makes a record the same person."),
-        "duplicate_action": choice(SEVERAL, "When several records match", "Which of them is updated."),
+        "match_by": choice(
+            MATCH_BY,
+            "Recognise a duplicate by",
+            "What makes a record the same person. By name, a namesake with another e-mail address counts too.",
+        ),
+        "duplicate_action": choice(
+            SEVERAL, "When records match", "Which of several is updated, or that existing records are left alone."
+        ),
         "create": choice(["lead", "contact", "none"], "When no record matches", "What to create."),
         "max_rejected_percent": Param(
             None,

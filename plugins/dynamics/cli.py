@@ -33,10 +33,12 @@ from dynamics.config import audit_url, connection_from_environment, include_dire
 from dynamics.errors import DynamicsError
 from dynamics.store.audit import AuditLog, RunRow
 from dynamics.store.database import check_schema, create_store, upgrade
+from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.ports import Outcome, RunCounts, Selection
 from dynamics.sync.report import Verdict
 
 OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
+RUNS_SHOWN, ROWS_SHOWN, EVERY_ROW = 50, 1_000, 2**31
 AUDIT = "dynamics_audit"
 OUTCOME_COLUMNS = ("prospect_id", "outcome", "reason", "table_name", "matched_by", "error_column", "error_message")
 
@@ -129,13 +131,14 @@ def log(
     run: Annotated[uuid.UUID | None, typer.Option(help="Id of a run; without it, the newest runs.")] = None,
     outcome: Annotated[Outcome | None, typer.Option(help="Only prospects with this outcome.")] = None,
     output: Annotated[Format, typer.Option("--format")] = Format.TABLE,
-    limit: Annotated[int, typer.Option(min=1, help="Rows at most.")] = 1000,
+    limit: Annotated[int | None, typer.Option(min=1, help="Rows at most. Without it all; in a table 1,000.")] = None,
 ) -> None:
     """Read the audit log: the newest runs, or the outcomes of one."""
     with _faults_told():
-        audit = AuditLog(_audit())
+        engine = _audit()
+        audit = AuditLog(engine)
         if run is None and outcome is None:
-            runs = audit.runs(limit=min(limit, 50))
+            runs = audit.runs(limit=limit or RUNS_SHOWN)
             rows = [_run_in_short(row) if output is Format.TABLE else row.as_dict() for row in runs]
             _print(rows, output, "Runs, newest first")
             return
@@ -143,9 +146,13 @@ def log(
         if run_id is None:
             console.print("no run yet")
             return
-        found = audit.outcomes(run_id, outcome=outcome.value if outcome else None, limit=limit)
+        PostgresLedger(engine).run(run_id)  # says so when there is none of this id
+        at_most = limit or (ROWS_SHOWN if output is Format.TABLE else EVERY_ROW)
+        found = audit.outcomes(run_id, outcome=outcome.value if outcome else None, limit=at_most)
         columns = OUTCOME_COLUMNS if output is Format.TABLE else None
         _print([row.as_dict() for row in found], output, f"Run {run_id}", columns)
+        if len(found) == at_most:
+            complaints.print(f"the first {at_most} rows; --limit shows more")
 
 
 @database.command("upgrade")

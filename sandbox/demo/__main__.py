@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import shlex
 import signal
 import sys
 import threading
@@ -74,14 +75,15 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
         console.print(f"[bold]4[/] {DAG_ID} triggered through Airflow's REST API ...")
         run = airflow.run_dag(DAG_ID, {"action": "booth-leads", "source": "captello"})
         ok = _tell(AuditLog(audit), run, (crm.ready["sample"] or {}).get("expected_balance") if first else None)
+        if once:
+            console.print('\nStopped; "make demo" starts it again, with all that was done.')
+            return 0 if ok else 1
+        write_environment(state / "env", _connections(crm.ready, audit_url))
         console.print(f"\nAirflow    {airflow.url}   user [bold]{USER}[/], password [bold]{airflow.password}[/]")
         console.print(f"this run   {airflow.url}/dags/{DAG_ID}/runs/{run['dag_run_id']}")
-        console.print(
-            f"audit      AIRFLOW_CONN_DYNAMICS_AUDIT='{audit_url}' {Path(sys.executable).parent}/dynamics-sync log"
-        )
-        if not once:
-            console.print("\nStays up until Ctrl-C.")
-            stopped.wait()
+        console.print(f"in a shell . {state / 'env'} && dynamics-sync log --outcome rejected")
+        console.print("\nStays up until Ctrl-C.")
+        stopped.wait()
         return 0 if ok else 1
     finally:
         airflow.stop()
@@ -131,6 +133,17 @@ def _connections(ready: dict[str, Any], audit_url: str) -> list[dict[str, Any]]:
             "schema": address.database,
         },
     ]
+
+
+def write_environment(path: Path, connections: list[dict[str, Any]]) -> None:
+    """A file to source in a shell: the connections, the include folder and the commands on the path."""
+    lines = [f"export PATH={shlex.quote(str(Path(sys.executable).parent))}:$PATH"]
+    lines.append(f"export DYNAMICS_SYNC_INCLUDE={shlex.quote(str(ROOT / 'include'))}")
+    for connection in connections:
+        fields = {name: value for name, value in connection.items() if name not in ("connection_id", "description")}
+        lines.append(f"export AIRFLOW_CONN_{connection['connection_id'].upper()}={shlex.quote(json.dumps(fields))}")
+    path.touch(mode=0o600)
+    path.write_text("\n".join(lines) + "\n")
 
 
 def _tell(audit: AuditLog, run: dict[str, Any], expected: dict[str, int] | None) -> bool:

@@ -53,7 +53,7 @@ class Airflow:
             subprocess.run(  # noqa: S603 - our own interpreter and module
                 self._command("db", "migrate"), env=environment, stdout=log, stderr=log, check=True
             )
-        commands = (("api-server", "--port", str(self.port)), ("scheduler",), ("dag-processor",))
+        commands = (("api-server", "--host", "127.0.0.1", "--port", str(self.port)), ("scheduler",), ("dag-processor",))
         for command in commands:
             with (self.home / f"{command[0]}.log").open("wb") as log:
                 self.processes.append(

@@ -79,8 +79,7 @@ def _captured(submission: Json, path: str) -> object:
 
 def _custom(value: object) -> object:
     if isinstance(value, Mapping):  # money
-        amount = value["value"]
-        return f"{amount['amount']} {amount['currency']}"
+        return value["value"]["amount"]
     return value
 
 

@@ -104,7 +104,8 @@ class ReportRun(_SyncOperator):
             raise AirflowFailException("no run was opened: see the log of preflight")
         with self._service() as service:
             verdict = service.conclude(self._run_id())
-            self.log.info("%s", verdict.balance())
+            dry_run = service.ledger.run(self._run_id()).dry_run
+            self.log.info("%s%s", "dry run, nothing was written: " if dry_run else "", verdict.balance())
             self._show(AuditLog(service.audit))
         self.log.info("all outcomes: dynamics-sync log --run %s", self._run_id())
         if not verdict.ok:
@@ -125,11 +126,15 @@ class ReportRun(_SyncOperator):
     def _show(self, audit: AuditLog) -> None:
         """Why prospects were not written, the rejected first, and links to some records."""
         for outcome in (Outcome.REJECTED, Outcome.DEFERRED, Outcome.SKIPPED):
-            for cause in audit.causes(self._run_id(), [outcome.value])[:CAUSES_SHOWN]:
+            causes = audit.causes(self._run_id(), [outcome.value])
+            for cause in causes[:CAUSES_SHOWN]:
                 self.log.info("%s", cause)
+            if others := sum(cause.prospects for cause in causes[CAUSES_SHOWN:]):
+                self.log.info("%d %s for other reasons", others, outcome)
         for outcome in (Outcome.CREATED, Outcome.UPDATED):
             for row in audit.outcomes(self._run_id(), outcome=outcome.value, limit=RECORDS_SHOWN):
-                self.log.info("%s, for example %s", outcome, row.record_url)
+                if row.record_url:  # a dry run has made none
+                    self.log.info("%s, for example %s", outcome, row.record_url)
 
 
 def request_from(params: Mapping[str, Any], trigger: str, dag_id: str, dag_run_id: str) -> RunRequest:
