@@ -21,11 +21,17 @@ WORDS = ("created", "updated", "unchanged", "skipped", "rejected", "deferred")
 
 
 @pytest.fixture(scope="session")
-def bulk_dag() -> Any:
-    from airflow.dag_processing.dagbag import DagBag
+def airflow_database() -> None:
     from airflow.utils.db import initdb
 
     initdb()
+
+
+@pytest.fixture
+def bulk_dag(airflow_database: None) -> Any:
+    """Parsed for each test: a test run of a DAG leaves its params in it."""
+    from airflow.dag_processing.dagbag import DagBag
+
     bag = DagBag(str(ROOT / "dags"))
     assert not bag.import_errors
     return bag.dags["dynamics_bulk_sync"]
