@@ -17,7 +17,7 @@ from dynamics.core.mapping.rules import WriteMode
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.normalize import utf16_length
 
-__all__ = ["changed_values", "merge_members", "same_value", "unappended"]
+__all__ = ["changed_values", "merge_members", "same_value"]
 
 _NUMERIC = NUMBER_TYPES | OPTION_TYPES | {"Integer", "BigInt"}
 
@@ -70,23 +70,6 @@ def changed_values(
             if longer != there and _fits(column, longer):
                 changes[name] = longer
     return changes
-
-
-def unappended(
-    wanted: Mapping[str, Any],
-    current: Mapping[str, Any],
-    modes: Mapping[str, WriteMode],
-    metadata: TableMetadata,
-) -> list[str]:
-    """Columns, sorted, that would have been appended to but have no room left: worth a warning."""
-    return sorted(
-        name
-        for name, value in wanted.items()
-        if modes.get(name) is WriteMode.APPEND
-        and value is not None
-        and not _blank(current.get(name))
-        and not _fits(metadata.columns[name], _appended(current[name], value))
-    )
 
 
 def same_value(column: Column, ours: Any, theirs: Any) -> bool:

@@ -93,11 +93,6 @@ class DataverseClient:
                 self._tables[table] = read_table(self._transport, table)
             return self._tables[table]
 
-    def refresh(self) -> None:
-        """Forget what tables look like: it may have changed."""
-        with self._asking:
-            self._tables.clear()
-
     def find(self, queries: Sequence[CandidateQuery]) -> list[JsonObject]:
         """See `Crm.find`."""
         return find_records(self._transport, [(self.metadata(query.table), query) for query in queries])

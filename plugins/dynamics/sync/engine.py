@@ -118,6 +118,7 @@ class Engine:
             recover(chunk, self.run.organization_id, self.ledger, self.crm, self.clock.now())
             targets = planner.plan(chunk, self.clock.now())
             close_suspects(chunk, self.ledger)
+            targets = [target for target in targets if target.leader in chunk.open]  # not those given up just now
             if self.run.dry_run:
                 settle_as_if(chunk, targets)
             else:

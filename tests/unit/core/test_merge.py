@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from dynamics.core.identity import column_hashes
 from dynamics.core.mapping import WriteMode
-from dynamics.core.merge import changed_values, merge_members, same_value, unappended
+from dynamics.core.merge import changed_values, merge_members, same_value
 from tests.unit.core.builders import LEAD, modest
 
 CREATE_ONLY, IF_EMPTY, APPEND = WriteMode.CREATE_ONLY, WriteMode.IF_EMPTY, WriteMode.APPEND
@@ -75,9 +75,6 @@ def test_notes_that_grew_are_appended_once() -> None:
 def test_nothing_is_appended_beyond_the_length() -> None:
     wanted, current, modes = {"jobtitle": "x" * 60}, {"jobtitle": "y" * 60}, {"jobtitle": APPEND}
     assert changes(wanted, current, None, **modes) == {}
-    assert unappended(wanted, current, modes, LEAD) == ["jobtitle"]
-    assert unappended(wanted, {"jobtitle": "y" * 30}, modes, LEAD) == []
-    assert unappended(wanted, {}, modes, LEAD) == []
 
 
 def test_what_a_person_took_out_of_an_appended_text_stays_out() -> None:

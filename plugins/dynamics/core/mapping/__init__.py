@@ -10,7 +10,6 @@ from dynamics.core.mapping.applying import (
     Mapped,
     MappingReject,
     apply_mapping,
-    create_values,
     update_values,
 )
 from dynamics.core.mapping.checking import check_mapping, missing_required
@@ -26,7 +25,6 @@ __all__ = [
     "WriteMode",
     "apply_mapping",
     "check_mapping",
-    "create_values",
     "missing_required",
     "parse_mapping",
     "parse_value_table",

@@ -80,11 +80,6 @@ def apply_mapping(mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata
     return Mapped(values, clear, defaults, chunk.rejects, chunk.warnings)
 
 
-def create_values(mapped: Mapped, label: Hashable) -> dict[str, object]:
-    """What a new record gets: the values, and the defaults where there is none."""
-    return mapped.defaults | {name: value for name, value in mapped.by_label[label].items() if value is not None}
-
-
 def update_values(mapped: Mapped, label: Hashable) -> dict[str, object]:
     """What an existing record is told: no blanks, but for columns that a blank clears, which are None."""
     return {name: value for name, value in mapped.by_label[label].items() if value is not None or name in mapped.clear}

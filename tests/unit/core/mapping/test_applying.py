@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamics.core.mapping import Mapped, apply_mapping, create_values, parse_mapping, update_values
+from dynamics.core.mapping import Mapped, apply_mapping, parse_mapping, update_values
 from dynamics.core.normalize import clean_text, utf16_length
 from dynamics.errors import ConfigurationError
 from tests.unit.core.builders import LEAD, chunk, modest, prospect, submission, table, text
@@ -61,9 +61,7 @@ def test_blank_default_and_clear() -> None:
     )
     assert mapped.clear == {"jobtitle"}
     assert mapped.defaults == {"firstname": "Unknown", "numberofemployees": 5}
-    assert create_values(mapped, 100) == {"firstname": "Unknown", "numberofemployees": 5}
     assert update_values(mapped, 100) == {"jobtitle": None}
-    assert create_values(mapped, 101) == {"firstname": "Ann", "jobtitle": "CEO", "numberofemployees": 0}
     assert update_values(mapped, 101) == {"firstname": "Ann", "jobtitle": "CEO", "numberofemployees": 0}
 
 
