@@ -33,8 +33,8 @@ lint: $(READY)   ## ruff and mypy
 lock: $(READY)   ## resolve requirements.txt anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-header --no-emit-index-url --no-annotate --quiet -o requirements.txt
 
-drills: $(READY) ## the reliability drills; ONLY=F02 for one
-	$(BIN)/python -m tests.drills $(ONLY)
+drills: $(READY) ## the reliability drills; ONLY="F02 F05" for some, SEEDS=3 for fewer runs
+	$(BIN)/python -m tests.drills $(ONLY) $(if $(SEEDS),--seeds $(SEEDS))
 
 bench: $(READY)  ## the benchmarks, with ratios
 	$(BIN)/python -m tests.bench

@@ -11,6 +11,7 @@ import csv
 import json
 import logging
 import os
+import subprocess
 import sys
 import uuid
 from collections import Counter
@@ -92,6 +93,7 @@ def run(
     create: Annotated[str | None, typer.Option(help="For this run instead of the action's.")] = None,
     account: Annotated[str | None, typer.Option(help="Connection id, instead of the action's.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide everything, write nothing.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes that share the work.")] = 1,
 ) -> None:
     """Sync prospects under an action, from Captello or from a file."""
     overrides = {
@@ -119,11 +121,18 @@ def run(
     with _faults_told(), _service() as service:
         opened = service.open_run(request)
         try:
-            _work(service, opened.run_id)
+            _work(service, opened.run_id, workers)
         finally:  # also when stopped: the run says what is still pending
             verdict = service.conclude(opened.run_id)
         _print_balance(opened.run_id, verdict, dry_run)
         raise typer.Exit(_exit_code(verdict))
+
+
+@app.command()
+def work(run: Annotated[uuid.UUID, typer.Option(help="Id of a run that has been discovered.")]) -> None:
+    """Be one more worker of a run that another process has begun, until none of its prospects is left."""
+    with _faults_told(), _service() as service:
+        console.print(str(service.drain(run, f"cli-{os.getpid()}")))
 
 
 @app.command()
@@ -201,8 +210,8 @@ def _service() -> SyncService:
     return SyncService(_audit(), connection_from_environment, include_directory())
 
 
-def _work(service: SyncService, run_id: uuid.UUID) -> None:
-    """Discover and drain with a progress bar."""
+def _work(service: SyncService, run_id: uuid.UUID, workers: int) -> None:
+    """Discover and drain with a progress bar, the other workers in processes of their own."""
     text = TextColumn("{task.description}")
     with Progress(
         SpinnerColumn(),
@@ -222,7 +231,24 @@ def _work(service: SyncService, run_id: uuid.UUID) -> None:
         def advance(outcomes: Counter[Outcome]) -> None:
             progress.advance(synced, outcomes.total())
 
-        service.drain(run_id, f"cli-{os.getpid()}", advance)
+        with _further_workers(run_id, workers - 1):
+            service.drain(run_id, f"cli-{os.getpid()}", advance)
+
+
+@contextmanager
+def _further_workers(run_id: uuid.UUID, count: int) -> Iterator[None]:
+    """Processes that work on the run too; they are waited for, and what they have to complain of is passed on."""
+    command = [sys.executable, "-m", "dynamics.cli", "work", "--run", str(run_id)]
+    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]  # noqa: S603 - our own
+    try:
+        yield
+    except BaseException:
+        for process in processes:
+            process.terminate()
+        raise
+    finally:
+        for process in processes:
+            process.wait()
 
 
 def _exit_code(verdict: Verdict) -> int:

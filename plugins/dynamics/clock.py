@@ -2,12 +2,25 @@
 
 from __future__ import annotations
 
+import threading
 import time
 from datetime import UTC, datetime
 
 
 class SystemClock:
-    """Time as the operating system tells it."""
+    """Time as the operating system tells it.
+
+    Args:
+        stopping: set when this process is to stop; whoever sleeps is woken by it.
+    """
+
+    def __init__(self, stopping: threading.Event | None = None) -> None:
+        self._stopping = stopping or threading.Event()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether this process was asked to stop."""
+        return self._stopping.is_set()
 
     def now(self) -> datetime:
         """Aware UTC."""
@@ -18,5 +31,5 @@ class SystemClock:
         return time.monotonic()
 
     def sleep(self, seconds: float) -> None:
-        """Let so many seconds pass."""
-        time.sleep(seconds)
+        """Let so many seconds pass, or less when this process is asked to stop."""
+        self._stopping.wait(seconds)

@@ -51,6 +51,10 @@ class AccountError(DynamicsError):
     """Nothing can be written until a person acts: stop, leave every prospect pending."""
 
 
+class AccessError(AccountError):
+    """We are not let in: sign-in refused, user disabled, privilege missing. May pass while a secret is exchanged."""
+
+
 @dataclass(frozen=True, order=True)
 class Fault:
     """One thing wrong in what a person configured: where it stands, what is wrong, what to do."""
@@ -95,6 +99,10 @@ class RateLimitedError(TransientError):
 
 class ServiceUnavailableError(TransientError):
     """The service, a gateway or the network failed before it took the request."""
+
+
+class StoppedError(TransientError):
+    """This process was asked to stop: nothing more is sent, and what is in hand is given back."""
 
 
 class OutcomeUnknownError(DynamicsError):

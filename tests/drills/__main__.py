@@ -1,48 +1,58 @@
-"""`make drills`: every drill with its seeds, and a table of what they gave; `make drills ONLY=F02` runs one."""
+"""`make drills`: every drill with its seeds, and a table of what they gave; `make drills ONLY=F02 SEEDS=3` narrows."""
 
 from __future__ import annotations
 
+import argparse
 import sys
 import time
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Sequence
 
-from tests.drills import f02_crash_sweep, f05_poison
-from tests.drills.world import World, shared_servers, world
+from tests.drills.drill import Drill, Verdict, all_drills
+from tests.drills.world import shared_servers, world
 
-RUNS = 5
-Drill = Callable[[World, int], list[str]]
+LINE = "{:<6}{:<30}{:>6}{:>8}{:>9}  {}"
 
 
-def _plan() -> list[tuple[str, str, int, Drill]]:
-    """Id, variant, times, drill."""
-    sweep = [("F02", point, RUNS, partial(_sweep, point)) for point in f02_crash_sweep.KILL_POINTS]
-    return [*sweep, ("F05", "1,000 rows, 7 bad", RUNS, lambda place, nth: f05_poison.drill(place))]
-
-
-def _sweep(point: str, place: World, run: int) -> list[str]:
-    """Kill at the first, second or third chunk in turn; the end of the run is reached but once."""
-    return f02_crash_sweep.drill(place, point, nth=1 if point == "K7" else 1 + (run - 1) % 3)
-
-
-def main() -> int:
-    only = sys.argv[1] if len(sys.argv) > 1 else ""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the drills asked for. The exit code says whether all passed."""
+    parser = argparse.ArgumentParser(prog="make drills")
+    parser.add_argument("only", nargs="*", help="numbers, such as F02; all without")
+    parser.add_argument("--seeds", type=int, help="runs of each variant, instead of the severity's number")
+    asked = parser.parse_args(arguments)
+    drills = [drill for drill in all_drills() if not asked.only or drill.number in asked.only]
+    print(LINE.format("drill", "variant", "seeds", "passed", "seconds", "figures"))
     failed = 0
-    print(f"{'drill':<6}{'variant':<20}{'runs':>5}{'passed':>8}{'seconds':>9}")
+    for drill in drills:
+        for variant in drill.variants:
+            failed += _run(drill, variant, asked.seeds or drill.runs)
+    return 1 if failed or not drills else 0
+
+
+def _run(drill: Drill, variant: str, seeds: int) -> int:
+    """All seeds of one variant on servers of its own; returns how many failed."""
+    started, verdicts = time.monotonic(), list[Verdict]()
     with shared_servers() as servers:
-        for name, variant, times, drill in _plan():
-            if only not in ("", name):
-                continue
-            started, passed = time.monotonic(), 0
-            for nth in range(1, times + 1):
-                with world(servers) as place:
-                    wrong = drill(place, nth)
-                passed += not wrong
-                for text in wrong[:5]:
-                    print(f"       run {nth}: {text}", file=sys.stderr)
-            failed += times - passed
-            print(f"{name:<6}{variant:<20}{times:>5}{passed:>8}{time.monotonic() - started:>9.0f}", flush=True)
-    return 1 if failed else 0
+        for seed in range(1, seeds + 1):
+            with world(servers) as place:
+                verdict = drill.variants[variant](place, seed)
+            verdicts.append(verdict)
+            for text in verdict.wrong[:5]:
+                print(f"       {drill.number} {variant}, seed {seed}: {text}", file=sys.stderr, flush=True)
+    passed = sum(not verdict.wrong for verdict in verdicts)
+    took_s = f"{time.monotonic() - started:.0f}"
+    print(LINE.format(drill.number, variant, seeds, passed, took_s, _summed_up(verdicts)), flush=True)
+    return seeds - passed
+
+
+def _summed_up(verdicts: Sequence[Verdict]) -> str:
+    """The worst (largest) of each figure; words as the last seed gave them."""
+    names = dict.fromkeys(name for verdict in verdicts for name in verdict.figures)
+    parts = []
+    for name in names:
+        values = [verdict.figures[name] for verdict in verdicts if name in verdict.figures]
+        numbers = [value for value in values if isinstance(value, (int, float))]
+        parts.append(f"{name} {max(numbers):,.6g}" if len(numbers) == len(values) else f"{name} {values[-1]}")
+    return ", ".join(parts)
 
 
 if __name__ == "__main__":

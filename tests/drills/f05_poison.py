@@ -6,6 +6,7 @@ from uuid import UUID
 
 from dynamics.core.identity import mint_record_id
 from tests.drills import oracles
+from tests.drills.drill import Drill, Verdict
 from tests.drills.people import prospects
 from tests.drills.world import World
 
@@ -13,13 +14,13 @@ MAX_WRITES = 200
 RULES = {"jobtitle": "Refused by title", "lastname": "Refused by name", "companyname": "Refused by company"}
 
 
-def drill(world: World, count: int = 1_000) -> list[str]:
+def drill(world: World, seed: int, count: int = 1_000) -> Verdict:
     """Seven bad prospects for four reasons: three plug-in rules, and ids that somebody else has taken."""
     for column, value in RULES.items():
         rule = {"table": "lead", "event": "create", "column": column, "value": value, "message": f"Not this {column}"}
         world.crm.control("POST", "schema", {"action": "install_plugin", **rule})
     people = prospects(count)
-    bad = [count // 8 * n + 3 for n in range(7)]
+    bad = [count // 8 * n + seed for n in range(7)]
     for n, change in zip(
         bad, [*({"job_title": RULES["jobtitle"]},) * 2, {"last_name": RULES["lastname"]}], strict=False
     ):
@@ -39,7 +40,8 @@ def drill(world: World, count: int = 1_000) -> list[str]:
     if len(writes) > MAX_WRITES:
         wrong.append(f"{len(writes)} requests instead of at most {MAX_WRITES}")
     good = [p["email"] for n, p in enumerate(people) if n not in bad]
-    return wrong + oracles.standard_pass(world, [*good, *planted])
+    wrong += oracles.standard_pass(world, [*good, *planted])
+    return Verdict(wrong, {"write requests": len(writes)})
 
 
 def _plant(world: World, prospect_ids: list[str], emails: list[str]) -> None:
@@ -54,3 +56,6 @@ def _plant(world: World, prospect_ids: list[str], emails: list[str]) -> None:
         for prospect_id, email in zip(prospect_ids, emails, strict=True)
     ]
     world.crm.control("POST", "seed", {"tables": {"lead": rows}})
+
+
+DRILL = Drill("F05", "S1", {"7 bad of 1,000": drill})

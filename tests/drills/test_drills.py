@@ -20,8 +20,8 @@ def place(postgres: PostgresServer, sandbox_process: SandboxProcess) -> Iterator
 
 @pytest.mark.parametrize("point", f02_crash_sweep.KILL_POINTS)
 def test_f02_a_worker_killed_at(point: str, place: World) -> None:
-    assert f02_crash_sweep.drill(place, point, count=120) == []
+    assert f02_crash_sweep.drill(place, 1, point, count=120).wrong == []
 
 
 def test_f05_poison_in_the_chunk(place: World) -> None:
-    assert f05_poison.drill(place, count=200) == []
+    assert f05_poison.drill(place, 1, count=200).wrong == []

@@ -58,18 +58,30 @@ class World:
     engine: sa.Engine
     audit_url: str
 
-    def sync(self, file: Path, *, kill: str | None = None, action: str = "drill") -> subprocess.CompletedProcess[str]:
+    def sync(
+        self, file: Path, *, kill: str | None = None, action: str = "drill", workers: int = 1
+    ) -> subprocess.CompletedProcess[str]:
         """Run `dynamics-sync run` on a file of prospects; `kill` names a kill point."""
-        return self.command(
-            "run", "--action", action, "--file", str(file), environment={"DYNAMICS_SYNC_KILL": kill or ""}
-        )
+        words = ("run", "--action", action, "--file", str(file), "--workers", str(workers))
+        return self.command(*words, environment={"DYNAMICS_SYNC_KILL": kill or ""})
 
-    def command(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.CompletedProcess[str]:
+    def command(
+        self, *words: str, environment: Mapping[str, str] | None = None, timeout_s: float = 600
+    ) -> subprocess.CompletedProcess[str]:
         """Run the product's command line to its end."""
+        with self.start(*words, environment=environment) as process:
+            try:
+                out, errors = process.communicate(timeout=timeout_s)
+            except subprocess.TimeoutExpired:
+                process.kill()
+                raise
+        return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
+
+    def start(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
+        """Start the product's command line, to be stopped, continued or killed from outside."""
         command = [sys.executable, "-m", "dynamics.cli", *words]
-        return subprocess.run(
-            command, env=self.environment() | dict(environment or {}), capture_output=True, text=True, timeout=600
-        )
+        variables = self.environment() | dict(environment or {})
+        return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
 
     def environment(self) -> dict[str, str]:
         ready = self.crm.ready

@@ -10,6 +10,7 @@ class FakeClock:
 
     def __init__(self) -> None:
         self._now = datetime(2026, 3, 14, 12, tzinfo=UTC)
+        self.stopping = False
 
     def now(self) -> datetime:
         return self._now

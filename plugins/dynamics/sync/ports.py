@@ -435,9 +435,14 @@ class Budget(Protocol):
 class Clock(Protocol):
     """Time, passed in."""
 
+    @property
+    def stopping(self) -> bool:
+        """Whether this process was asked to stop."""
+
     def now(self) -> datetime:
         """Aware UTC."""
 
     def monotonic(self) -> float: ...
 
-    def sleep(self, seconds: float) -> None: ...
+    def sleep(self, seconds: float) -> None:
+        """Let so many seconds pass; less when this process is asked to stop."""

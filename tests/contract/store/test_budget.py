@@ -16,6 +16,8 @@ from tests.contract.store.samples import ORGANIZATION, one
 
 @dataclass
 class ManualClock:
+    stopping = False
+
     """Stands still unless slept on. Sleeping also ends the pause in the database, as time would."""
 
     engine: sa.Engine
