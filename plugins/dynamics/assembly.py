@@ -7,6 +7,7 @@ is opened; a worker that finds other mapping files than the run began with refus
 from __future__ import annotations
 
 import os
+import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -32,6 +33,10 @@ from dynamics.config import (
     load_action,
     load_mapping_set,
 )
+from dynamics.core.balance import Verdict, judge
+from dynamics.core.capture import Selection
+from dynamics.core.crm import Organization
+from dynamics.core.ledger import Outcome, Run
 from dynamics.dataverse.client import DataverseClient
 from dynamics.errors import ConfigurationError, Fault
 from dynamics.store.budget import DatabaseBudget
@@ -39,9 +44,8 @@ from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.budget import LocalBudget
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LEASE_S, Drained, Engine
-from dynamics.sync.ports import Organization, Outcome, Run, Selection, Source
+from dynamics.sync.ports import Source
 from dynamics.sync.preflight import preflight
-from dynamics.sync.report import Verdict, judge
 
 STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
@@ -72,18 +76,25 @@ class SyncService:
         connection_of: resolves a connection id.
         include: the folder with actions and mappings.
         on_token: hears every access token, for whoever keeps secrets out of logs.
+        stopping: set it, from any thread or signal handler, and `drain` stops: what is on the wire is settled, the
+            rest of what is in hand given back, and StoppedError raised.
     """
 
     audit: sa.Engine
     connection_of: ConnectionOf
     include: Path
     on_token: Callable[[str], None] = lambda _: None
+    stopping: threading.Event = field(default_factory=threading.Event)
 
     def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *_: object) -> None:
         self.audit.dispose()
+
+    @cached_property
+    def clock(self) -> SystemClock:
+        return SystemClock(self.stopping)
 
     @cached_property
     def ledger(self) -> PostgresLedger:
@@ -153,7 +164,7 @@ class SyncService:
                 mappings=mappings,
                 ledger=self.ledger,
                 crm=client,
-                clock=SystemClock(),
+                clock=self.clock,
                 lease_s=lease_seconds(),
                 on_settled=on_settled,
             )
@@ -171,11 +182,11 @@ class SyncService:
 
     def _client(self, account: str, budget: LocalBudget | DatabaseBudget) -> DataverseClient:
         connected = dynamics_account(self.connection_of(account))
-        return DataverseClient(connected, budget=budget, clock=SystemClock(), on_token=self.on_token)
+        return DataverseClient(connected, budget=budget, clock=self.clock, on_token=self.on_token)
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
         client_id = dynamics_account(self.connection_of(account)).client_id
-        return DatabaseBudget(self.audit, run.organization_id, client_id, SystemClock())
+        return DatabaseBudget(self.audit, run.organization_id, client_id, self.clock)
 
     def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
         mappings = load_mapping_set(self.include, action.mapping)

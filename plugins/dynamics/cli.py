@@ -11,6 +11,7 @@ import csv
 import json
 import logging
 import os
+import signal
 import subprocess
 import sys
 import uuid
@@ -31,12 +32,13 @@ from typer.exceptions import TyperException
 
 from dynamics.assembly import RunRequest, SyncService
 from dynamics.config import audit_url, connection_from_environment, include_directory
+from dynamics.core.balance import Verdict
+from dynamics.core.capture import Selection
+from dynamics.core.ledger import Outcome, RunCounts
 from dynamics.errors import DynamicsError
 from dynamics.store.audit import AuditLog, RunRow
 from dynamics.store.database import check_schema, create_store, upgrade
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import Outcome, RunCounts, Selection
-from dynamics.sync.report import Verdict
 
 OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
 RUNS_SHOWN, ROWS_SHOWN, EVERY_ROW = 50, 1_000, 2**31
@@ -118,7 +120,7 @@ def run(
         ),
         dry_run=dry_run,
     )
-    with _faults_told(), _service() as service:
+    with _faults_told(), _service() as service, _stoppable(service):
         opened = service.open_run(request)
         try:
             _work(service, opened.run_id, workers)
@@ -131,7 +133,7 @@ def run(
 @app.command()
 def work(run: Annotated[uuid.UUID, typer.Option(help="Id of a run that has been discovered.")]) -> None:
     """Be one more worker of a run that another process has begun, until none of its prospects is left."""
-    with _faults_told(), _service() as service:
+    with _faults_told(), _service() as service, _stoppable(service):
         console.print(str(service.drain(run, f"cli-{os.getpid()}")))
 
 
@@ -208,6 +210,22 @@ def _audit() -> Any:
 
 def _service() -> SyncService:
     return SyncService(_audit(), connection_from_environment, include_directory())
+
+
+@contextmanager
+def _stoppable(service: SyncService) -> Iterator[None]:
+    """SIGTERM, and the first Ctrl-C, end the work in good order: what is on the wire is settled, the rest given back."""
+
+    def stop(number: int, _frame: object) -> None:
+        signal.signal(number, signal.SIG_DFL)  # whoever asks twice does not want to wait
+        service.stopping.set()
+
+    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
 
 
 def _work(service: SyncService, run_id: uuid.UUID, workers: int) -> None:

@@ -14,21 +14,10 @@ from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID, uuid4, uuid5
 
+from dynamics.core.capture import DiscoveredProspect, SourcedProspect
+from dynamics.core.ledger import AttemptResult, Claim, Intent, Link, LinkState, Outcome, PersonClaim, Run, Settlement
 from dynamics.store.database import create_store, upgrade
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import (
-    AttemptResult,
-    Claim,
-    DiscoveredProspect,
-    Intent,
-    Link,
-    LinkState,
-    Outcome,
-    PersonClaim,
-    Run,
-    Settlement,
-    SourcedProspect,
-)
 from sandbox.postgres import start_postgres
 
 CHUNK = 500

@@ -14,13 +14,10 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
-from dynamics.errors import ConfigurationError
-from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import (
+from dynamics.core.capture import DiscoveredProspect
+from dynamics.core.ledger import (
     AttemptResult,
     Claim,
-    DiscoveredProspect,
-    Ledger,
     LinkState,
     OpenAttempt,
     Outcome,
@@ -30,6 +27,9 @@ from dynamics.sync.ports import (
     RunCounts,
     Settlement,
 )
+from dynamics.errors import ConfigurationError
+from dynamics.store.ledger import PostgresLedger
+from dynamics.sync.ports import Ledger
 from tests.contract.store.samples import (
     ORGANIZATION,
     SEEN_AT,
@@ -320,9 +320,7 @@ class TestAttempts:
         assert sorted(numbers) == [first, second]
         one, other = ledger.open_attempts(ORGANIZATION, [second, first])
         assert [one.attempt_id, other.attempt_id] == sorted(numbers.values()), "oldest first"
-        told = {name: getattr(one, name) for name in vars(made) if name != "fence"}
-        assert told == {name: value for name, value in vars(made).items() if name != "fence"}
-        assert (one.run_id, one.request_id, one.lease_until is None) == (run.run_id, None, False)
+        assert (one.intent, one.run_id, one.lease_until is None) == (made, run.run_id, False)
         assert open_ids(ledger, second) == [numbers[second]]
         assert ledger.open_attempts(uuid4(), [first, second]) == []
 
@@ -444,39 +442,31 @@ class TestSettleAttempt:
         claim, attempt = self._left_open(subject, run)
         if closed:
             ledger.finish_run(run.run_id, "failed", 0)
-        key = attempt.prospect_key
-        assert ledger.settle_attempt(attempt, created(claim, key, recovered=True, fence=99))
+        key = attempt.intent.prospect_key
+        assert ledger.settle_attempts([(attempt, created(claim, key, recovered=True, fence=99))])
         assert (open_ids(ledger, key), ledger.links(ORGANIZATION, [key])) == ([], [link(key)])
         assert balance(ledger.counts(run.run_id)) == (1, {"created": 1}, 0)
         assert ledger.settle(claim, [created(claim, key)]) == 0, "the late worker settles nothing"
-
-    def test_what_did_not_land_leaves_no_link(self, subject: Subject, run: Run) -> None:
-        ledger = subject.ledger
-        _, attempt = self._left_open(subject, run)
-        deferred = Settlement(attempt.prospect_key, 0, 1, Outcome.DEFERRED, reason="run_abandoned")
-        assert ledger.settle_attempt(attempt, deferred)
-        assert (open_ids(ledger, attempt.prospect_key), ledger.links(ORGANIZATION, [attempt.prospect_key])) == ([], [])
-        assert ledger.counts(run.run_id).deferred == 1
 
     def test_an_item_that_was_given_back_is_settled_as_well(self, ledger: Ledger, run: Run) -> None:
         claim, key, _ = sent(ledger, run)
         ledger.release(claim, [key], 3600.0, "outcome_unknown")
         (attempt,) = ledger.open_attempts(ORGANIZATION, [key])
-        assert ledger.settle_attempt(attempt, created(claim, key, recovered=True))
+        assert ledger.settle_attempts([(attempt, created(claim, key, recovered=True))])
         assert ledger.next_due_s(run.run_id) is None
 
     def test_of_a_settled_item_the_attempt_is_closed_and_the_outcome_stands(self, ledger: Ledger, run: Run) -> None:
         claim, key, _ = sent(ledger, run)
         ledger.settle(claim, [created(claim, key, outcome=Outcome.UNCHANGED)])
         (attempt,) = ledger.open_attempts(ORGANIZATION, [key])
-        assert not ledger.settle_attempt(attempt, created(claim, key, recovered=True))
+        assert not ledger.settle_attempts([(attempt, created(claim, key, recovered=True))])
         assert open_ids(ledger, key) == []
         assert balance(ledger.counts(run.run_id)) == (1, {"unchanged": 1}, 0)
 
     def test_an_item_in_the_hands_of_a_worker_is_left_to_it(self, ledger: Ledger, run: Run) -> None:
         claim, key, number = sent(ledger, run)
         (attempt,) = ledger.open_attempts(ORGANIZATION, [key])
-        assert not ledger.settle_attempt(attempt, created(claim, key, recovered=True))
+        assert not ledger.settle_attempts([(attempt, created(claim, key, recovered=True))])
         assert open_ids(ledger, key) == [number]
         assert ledger.settle(claim, [created(claim, key)]) == 1
 

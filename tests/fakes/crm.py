@@ -7,8 +7,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
-from dynamics.sync.ports import (
+from dynamics.core.crm import (
     CandidateQuery,
     JsonObject,
     Organization,
@@ -17,6 +16,7 @@ from dynamics.sync.ports import (
     WriteResult,
     WriteState,
 )
+from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
 
 US = UUID(int=1)
 SOMEBODY = UUID(int=2)

@@ -14,12 +14,10 @@ from uuid import UUID
 
 import pandas as pd
 
-from dynamics.errors import ConfigurationError, Fault
-from dynamics.sync.ports import (
+from dynamics.core.capture import DiscoveredProspect
+from dynamics.core.ledger import (
     AttemptResult,
     Claim,
-    Clock,
-    DiscoveredProspect,
     Intent,
     Link,
     LinkState,
@@ -31,6 +29,8 @@ from dynamics.sync.ports import (
     RunCounts,
     Settlement,
 )
+from dynamics.errors import ConfigurationError, Fault
+from dynamics.sync.ports import Clock
 
 CLAIM = {
     "prospect_key": "int64",
@@ -203,7 +203,7 @@ class FakeLedger:
         for key in _whole_groups(due, size):
             item, prospect = self.items[run_id, key], self.prospects[key]
             item.state, item.fence, item.lease_until = "claimed", item.fence + 1, now + timedelta(seconds=lease_s)
-            rows.append((key, *prospect[:4], item.fence, item.attempts))
+            rows.append((key, *prospect[:4], item.fence, self._tries(run_id, key)))
         if rows:
             self.states[run_id] = "running"
         return Claim(run_id, worker, pd.DataFrame(rows, columns=list(CLAIM)).astype(CLAIM))
@@ -225,6 +225,10 @@ class FakeLedger:
         due = (item.due_at - self.clock.now() for item in self._open_items(run_id).values())
         return min((max(wait.total_seconds(), 0.0) for wait in due), default=None)
 
+    def _tries(self, run_id: UUID, key: int) -> int:
+        made = [a for a in self.attempts.values() if (a.run_id, a.intent.prospect_key) == (run_id, key)]
+        return sum(attempt.result != "not_sent" for attempt in made)
+
     # ------------------------------------------------------------ facts about a chunk
 
     def open_attempts(self, organization_id: UUID, prospect_keys: Sequence[int]) -> list[OpenAttempt]:
@@ -237,18 +241,15 @@ class FakeLedger:
         ]
 
     def _told(self, attempt_id: int, attempt: Attempt) -> OpenAttempt:
-        facts = {name: value for name, value in vars(attempt.intent).items() if name != "fence"}
         item = self.items[attempt.run_id, attempt.intent.prospect_key]
-        lease_until = item.lease_until if self._leased(item) else None
         told = any(
             other.result == "landed"
             and (other.intent.operation, other.intent.record_id) == ("create", attempt.intent.record_id)
             and other.intent.prospect_key != attempt.intent.prospect_key
             for other in self.attempts.values()
         )
-        return OpenAttempt(
-            attempt_id, attempt.run_id, **facts, request_id=None, lease_until=lease_until, told_by_another=told
-        )
+        lease_until = item.lease_until if self._leased(item) else None
+        return OpenAttempt(attempt_id, attempt.run_id, attempt.intent, lease_until, told)
 
     def links(self, organization_id: UUID, prospect_keys: Sequence[int]) -> list[Link]:
         return [link for (org, _, key), link in self.records.items() if org == organization_id and key in prospect_keys]
@@ -316,11 +317,14 @@ class FakeLedger:
         now = [(self.items[claim.run_id, settlement.prospect_key], settlement.fence) for settlement in settlements]
         return sum(item.state == "settled" and item.fence == fence for item, fence in now)
 
-    def settle_attempt(self, attempt: OpenAttempt, settlement: Settlement) -> bool:
-        item = self.items[attempt.run_id, attempt.prospect_key]
+    def settle_attempts(self, landed: Sequence[tuple[OpenAttempt, Settlement]]) -> int:
+        return sum(self._settle_attempt(attempt, settlement) for attempt, settlement in landed)
+
+    def _settle_attempt(self, attempt: OpenAttempt, settlement: Settlement) -> bool:
+        item = self.items[attempt.run_id, attempt.intent.prospect_key]
         if self._leased(item):
             return False
-        self.resolve([AttemptResult(attempt.attempt_id, "landed" if settlement.recovered else "not_landed")])
+        self.resolve([AttemptResult(attempt.attempt_id, "landed")])
         if item.state == "settled":
             return False
         item.fence += 1

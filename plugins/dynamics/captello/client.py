@@ -14,8 +14,9 @@ import requests
 from dynamics.captello.account import CaptelloAccount
 from dynamics.captello.transport import CaptelloTransport, CursorExpiredError
 from dynamics.clock import SystemClock
+from dynamics.core.crm import JsonObject
 from dynamics.errors import ContractError
-from dynamics.sync.ports import Clock, JsonObject
+from dynamics.sync.ports import Clock
 
 PAGE_SIZE = 200  # the most a page may hold
 LOOKUP_SIZE = 200  # the most ids one lookup may name

@@ -23,8 +23,8 @@ from typing import Any
 
 from dynamics.captello.csv_columns import COLUMNS, CUSTOM, kind_of
 from dynamics.captello.file_formats import Entry, NotUtf8Error, utf8_lines
+from dynamics.core.crm import JsonObject
 from dynamics.errors import Fault
-from dynamics.sync.ports import JsonObject
 
 Row = Mapping[str, Any]  # column -> value as its kind reads it; blanks are absent
 

@@ -18,8 +18,9 @@ from dynamics.captello.csv_rows import csv_rows
 from dynamics.captello.file_formats import Entry, json_lines, json_values
 from dynamics.captello.selection import chooser
 from dynamics.captello.shape import shape_fault, sourced
+from dynamics.core.capture import Selection, SourcedProspect
+from dynamics.core.crm import JsonObject
 from dynamics.errors import ConfigurationError, Fault
-from dynamics.sync.ports import JsonObject, Selection, SourcedProspect
 
 PAGE_SIZE = 500
 MAX_FAULTS = 50  # more than a person reads at once

@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from dynamics.captello.shape import instant, is_instant
-from dynamics.sync.ports import JsonObject, Selection
+from dynamics.core.capture import Selection
+from dynamics.core.crm import JsonObject
 
 
 def chooser(selection: Selection) -> Callable[[JsonObject], bool]:

@@ -10,7 +10,8 @@ from collections.abc import Iterable, Iterator, Mapping
 from datetime import UTC, datetime
 from typing import Any
 
-from dynamics.sync.ports import JsonObject, SourcedProspect
+from dynamics.core.capture import SourcedProspect
+from dynamics.core.crm import JsonObject
 
 _TEXTS = (
     *("status", "created_at", "updated_at", "deleted_at", "deletion_reason", "merged_into", "lead_source"),

@@ -13,8 +13,9 @@ from itertools import product
 from dynamics.captello.client import CaptelloClient
 from dynamics.captello.selection import chooser
 from dynamics.captello.shape import shape_fault, sourced
+from dynamics.core.capture import Selection, SourcedProspect
+from dynamics.core.crm import JsonObject
 from dynamics.errors import ContractError
-from dynamics.sync.ports import JsonObject, Selection, SourcedProspect
 
 log = logging.getLogger("dynamics.captello")
 

@@ -19,8 +19,9 @@ import requests
 from requests.auth import AuthBase
 
 from dynamics.captello.account import Auth, CaptelloAccount
+from dynamics.core.crm import JsonObject
 from dynamics.errors import AccountError, ContractError, RateLimitedError, ServiceUnavailableError, TransientError
-from dynamics.sync.ports import Clock, JsonObject
+from dynamics.sync.ports import Clock
 
 TOKEN_PATH = "/capture/oauth2/token"  # noqa: S105  # an address, not a secret
 SCOPES = "prospects:read submissions:read metadata:read"

@@ -7,14 +7,18 @@ may ignore accents. The choice among several is ordered here and taken in `polic
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
 import pandas as pd
 
+from dynamics.core.crm import CandidateQuery
+from dynamics.core.identity import person_key
 from dynamics.core.normalize import collapse, email_key, name_key, unicode_email
 from dynamics.core.policy import Match, MatchBy, Policy
 
+NAMES_A_QUERY = 20
 MATCH_PATHS: tuple[str, ...] = ("email", "first_name", "last_name")
 _CANDIDATE_COLUMNS = ("table", "record_id", "active", "createdon", "modifiedon", "email_keys", "name_key", "record")
 
@@ -118,7 +122,70 @@ def find_matches(keys: pd.DataFrame, candidates: pd.DataFrame, policy: Policy, b
     return matches
 
 
+def share_names(keys: pd.DataFrame, matches: Mapping[Any, Match]) -> dict[Any, Match]:
+    """Matches for prospects without one who share the name of one that was matched: that record will bear it too.
+
+    Args:
+        keys: from `match_keys`.
+        matches: what both passes found.
+    """
+    names = dict(zip(keys.index, keys["name_key"], strict=True))
+    known: dict[str, Match] = {}
+    for label, match in matches.items():
+        if (name := names[label]) is not None:
+            known.setdefault(name, replace(match, matched_by="name"))
+    return {label: known[name] for label, name in names.items() if label not in matches and name in known}
+
+
+# ---------------------------------------------------------------- queries
+
+
+def email_queries(values: pd.DataFrame, policy: Policy, select: Mapping[str, Sequence[str]]) -> list[CandidateQuery]:
+    """What to ask the CRM to find by e-mail: every table of the policy, every address column.
+
+    Args:
+        values: `source_values(frame, MATCH_PATHS)`.
+        select: table -> columns that the decision needs to see.
+    """
+    terms = email_terms(values)
+    columns = policy.email_columns if terms else ()
+    return [_query(policy, select, table, ((column, terms),)) for table in policy.check.tables for column in columns]
+
+
+def name_queries(values: pd.DataFrame, policy: Policy, select: Mapping[str, Sequence[str]]) -> list[CandidateQuery]:
+    """The same by name, in portions: the CRM answers with every combination of the names asked for, strangers too."""
+    queries = []
+    for start in range(0, len(values), NAMES_A_QUERY):
+        firsts, lasts = name_terms(values.iloc[start : start + NAMES_A_QUERY])
+        where = (("lastname", lasts), ("firstname", firsts))
+        queries += [_query(policy, select, table, where) for table in policy.check.tables if firsts]
+    return queries
+
+
+def _query(
+    policy: Policy, select: Mapping[str, Sequence[str]], table: str, where: tuple[tuple[str, tuple[str, ...]], ...]
+) -> CandidateQuery:
+    return CandidateQuery(table, where, tuple(select[table]), only_active=not policy.include_inactive)
+
+
 # ---------------------------------------------------------------- prospects
+
+
+def person_keys(emails: Iterable[str | None], names: Iterable[str | None], policy: Policy) -> tuple[str, ...]:
+    """The hashed keys by which anybody recognises the person with these match keys, strongest first."""
+    if not policy.check.tables:
+        return ()
+    found = [person_key("email", email) for email in emails if email is not None]
+    if policy.match_by is MatchBy.EMAIL_OR_NAME:
+        found += [person_key("name", name) for name in names if name is not None]
+    return tuple(dict.fromkeys(found))
+
+
+def record_keys(record: Mapping[str, Any], email_columns: Sequence[str]) -> set[str]:
+    """The hashed keys under which a record says it is a person."""
+    keys = {person_key("email", email) for email in _email_keys(record, email_columns)}
+    name = name_key(record.get("firstname"), record.get("lastname"))
+    return keys | ({person_key("name", name)} if name is not None else set())
 
 
 def join_persons(keys: pd.DataFrame, frame: pd.DataFrame, match_by: MatchBy) -> dict[Any, list[Any]]:

@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 import orjson
 
+from dynamics.core.crm import RecordWrite, WriteReport, WriteState
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.batch import Part, slices, write_batch
 from dynamics.dataverse.fates import created, refused, written
@@ -24,7 +25,7 @@ from dynamics.dataverse.session import Answer
 from dynamics.dataverse.tally import Tally
 from dynamics.dataverse.transport import JSON, SERVICE_PATH, Call, Transport
 from dynamics.errors import AccountError, ContractError, OutcomeUnknownError, ServiceUnavailableError, TransientError
-from dynamics.sync.ports import Clock, RecordWrite, WriteReport, WriteState
+from dynamics.sync.ports import Clock
 
 ROWS_TO_ISOLATE = 16  # so few rows of a refused message are sent one by one, in one request
 MAX_RESENDS = 6  # of what the database undid

@@ -14,6 +14,7 @@ from types import TracebackType
 from typing import Self
 from uuid import UUID
 
+from dynamics.core.crm import CandidateQuery, JsonObject, Organization, RecordWrite, WriteReport
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse import identity
 from dynamics.dataverse.account import DataverseAccount
@@ -21,15 +22,7 @@ from dynamics.dataverse.bulk import BulkWriter
 from dynamics.dataverse.metadata import read_table
 from dynamics.dataverse.query import find_records, read_records
 from dynamics.dataverse.transport import Transport
-from dynamics.sync.ports import (
-    Budget,
-    CandidateQuery,
-    Clock,
-    JsonObject,
-    Organization,
-    RecordWrite,
-    WriteReport,
-)
+from dynamics.sync.ports import Budget, Clock
 
 CONCURRENCY = 4
 CREATE_ROWS = 125  # the engine's 500 prospects leave in one go

@@ -12,9 +12,9 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import orjson
 
+from dynamics.core.crm import RecordWrite, WriteResult, WriteState
 from dynamics.dataverse.faults import Fault, FaultClass, classify, column_of, request_id, safe_message
 from dynamics.dataverse.session import Answer
-from dynamics.sync.ports import RecordWrite, WriteResult, WriteState
 
 _STATES: Mapping[FaultClass, WriteState] = {
     FaultClass.ROW: WriteState.REFUSED,

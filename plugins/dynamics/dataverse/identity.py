@@ -13,13 +13,13 @@ from uuid import UUID
 
 import orjson
 
+from dynamics.core.crm import Organization
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.batch import Part, read_batch
 from dynamics.dataverse.faults import read_fault, safe_message
 from dynamics.dataverse.session import Answer
 from dynamics.dataverse.transport import SERVICE_PATH, Call, Transport
 from dynamics.errors import ContractError
-from dynamics.sync.ports import Organization
 
 OPERATION = "sign in"
 TABLES = {"Lead": "leads", "Contact": "contacts", "Account": "accounts"}

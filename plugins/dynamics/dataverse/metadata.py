@@ -13,13 +13,13 @@ from urllib.parse import quote
 
 import orjson
 
+from dynamics.core.crm import JsonObject
 from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
 from dynamics.dataverse.batch import Part, read_batch
 from dynamics.dataverse.faults import read_fault, safe_message
 from dynamics.dataverse.session import Answer
 from dynamics.dataverse.transport import SERVICE_PATH, Transport
 from dynamics.errors import AccountError, ContractError
-from dynamics.sync.ports import JsonObject
 
 OPERATION = "read metadata"
 

@@ -17,13 +17,13 @@ from uuid import UUID
 
 import orjson
 
+from dynamics.core.crm import CandidateQuery, JsonObject
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.batch import Part, read_batch, slices
 from dynamics.dataverse.faults import read_fault, safe_message
 from dynamics.dataverse.session import Answer
 from dynamics.dataverse.transport import SERVICE_PATH, Transport
 from dynamics.errors import ContractError
-from dynamics.sync.ports import CandidateQuery, JsonObject
 
 PAGE_SIZE = 5000
 VALUES_PER_QUERY = 400  # of one column; the service allows 500 conditions

@@ -9,8 +9,8 @@ import threading
 from collections.abc import Iterable, Sequence
 from uuid import UUID
 
+from dynamics.core.crm import RecordWrite, WriteReport, WriteResult, WriteState
 from dynamics.errors import DynamicsError, TransientError
-from dynamics.sync.ports import RecordWrite, WriteReport, WriteResult, WriteState
 
 
 class Tally:

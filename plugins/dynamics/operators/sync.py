@@ -15,10 +15,11 @@ from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
 from dynamics.assembly import RunRequest, SyncService
+from dynamics.core.capture import Selection
+from dynamics.core.ledger import Outcome
 from dynamics.errors import AccountError, ConfigurationError, Fault
 from dynamics.hooks.service import sync_service
 from dynamics.store.audit import AuditLog
-from dynamics.sync.ports import Outcome, Selection
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
@@ -87,13 +88,21 @@ class SyncProspects(_SyncOperator):
     def __init__(self, *, worker: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.worker = worker
+        self._working: SyncService | None = None
 
     def execute(self, context: Context) -> dict[str, int]:
+        """Raises StoppedError, for Airflow's retry, when the task is told to end before the run has."""
         ti = context["ti"]
         name = f"{ti.task_id}[{self.worker}] try {ti.try_number}"
         with self._service() as service:
+            self._working = service
             drained = service.drain(self._run_id(), name)
         return {str(outcome): count for outcome, count in sorted(drained.outcomes.items())}
+
+    def on_kill(self) -> None:
+        """SIGTERM: settle what is on the wire, give the rest back, then `execute` ends."""
+        if self._working is not None:
+            self._working.stopping.set()
 
 
 class ReportRun(_SyncOperator):

@@ -8,10 +8,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from dynamics.core.ledger import AttemptResult, Claim, Intent, Link, LinkState, OpenAttempt
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
 from dynamics.store.work import CLAIMED, held
-from dynamics.sync.ports import AttemptResult, Claim, Intent, Link, LinkState, OpenAttempt
 
 # A lease that has run out may be somebody else's at any moment: nothing may be sent on it. One claim of an item makes
 # one attempt, so a repetition after a lost answer meets the attempt it has made.
@@ -65,9 +65,9 @@ WITH {CLAIMED}, held AS MATERIALIZED (
 """)  # noqa: S608 - a constant
 
 _OPEN = sa.text("""
-SELECT a.attempt_id, a.run_id, a.prospect_key, a.operation, a.table_name AS "table", a.record_id, a.etag,
+SELECT a.attempt_id, a.run_id, a.prospect_key, a.fence, a.operation, a.table_name AS "table", a.record_id, a.etag,
        a.content_hash, a.column_hashes, a.changed_columns, a.matched_by, a.duplicates_found, a.revision,
-       a.generation, a.request_id,
+       a.generation,
        EXISTS (SELECT 1 FROM sync.attempt b WHERE b.record_id = a.record_id AND b.operation = 'create'
                   AND b.result = 'landed' AND b.prospect_key <> a.prospect_key) AS told_by_another,
        CAST(extract(epoch FROM i.lease_until - statement_timestamp()) AS double precision) AS leased_s
@@ -115,7 +115,9 @@ class Attempts(LedgerPart):
 
     def _open_attempt(self, row: dict[str, Any]) -> OpenAttempt:
         lease_until = self._in(row.pop("leased_s"))
-        return OpenAttempt(**row | {"changed_columns": tuple(row["changed_columns"])}, lease_until=lease_until)
+        facts = {name: row.pop(name) for name in ("attempt_id", "run_id", "told_by_another")}
+        intent = Intent(**row | {"changed_columns": tuple(row["changed_columns"])})
+        return OpenAttempt(intent=intent, lease_until=lease_until, **facts)
 
 
 def close_attempts(connection: sa.Connection, results: Sequence[AttemptResult], claim: Claim | None = None) -> None:

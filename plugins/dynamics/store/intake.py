@@ -7,9 +7,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from dynamics.core.capture import DiscoveredProspect
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
-from dynamics.sync.ports import DiscoveredProspect
 
 # One prospect may stand on a page twice. The order is the same for all, so that two discoveries do not lock crosswise.
 _PAGE = """

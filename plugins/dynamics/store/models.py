@@ -16,7 +16,7 @@ import sqlalchemy as sa
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
-from dynamics.sync.ports import LinkState, Outcome
+from dynamics.core.ledger import LinkState, Outcome
 
 SCHEMA = "sync"
 RUN_STATES = ("running", "succeeded", "failed")

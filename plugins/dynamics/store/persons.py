@@ -13,9 +13,9 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from dynamics.core.ledger import Claim, PersonClaim, PersonHold
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
-from dynamics.sync.ports import Claim, PersonClaim, PersonHold
 
 # A wish of the same call that came before is about to create the person; its lease is of no interest.
 SAME_CALL_S = 1.0

@@ -10,10 +10,10 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
+from dynamics.core.ledger import Run, RunCounts
 from dynamics.errors import ConfigurationError, Fault
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
-from dynamics.sync.ports import Run, RunCounts
 
 _RUN_COLUMNS = "run_id, action, account, trigger, dry_run, settings, mapping_hash, organization_id, dag_id, dag_run_id"
 
@@ -83,7 +83,7 @@ SELECT run_id FROM sync.sync_run r
    FOR UPDATE OF r SKIP LOCKED
 """)
 
-# An item with an open attempt may have a record: whoever reads the CRM next settles it (`settle_attempt`).
+# An item with an open attempt may have a record: whoever reads the CRM next settles it (`settle_attempts`).
 _ABANDON = sa.text("""
 WITH closed AS (
     UPDATE sync.work_item i

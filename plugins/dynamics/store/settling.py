@@ -4,16 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from uuid import UUID
 
 import sqlalchemy as sa
 
 from dynamics import killpoints
+from dynamics.core.ledger import AttemptResult, Claim, OpenAttempt, Settlement
 from dynamics.store.attempts import close_attempts
 from dynamics.store.rows import rows_json
 from dynamics.store.runs import keep_counts
 from dynamics.store.transactions import LedgerPart
-from dynamics.sync.ports import AttemptResult, Claim, OpenAttempt, Settlement
 
 # Closing a run waits for this lock: see `runs`.
 _SHARE_RUN = sa.text("SELECT state FROM sync.sync_run WHERE run_id = :run_id FOR KEY SHARE")
@@ -75,17 +76,24 @@ SELECT (SELECT count(*) FROM mine) + (
         WHERE i.state = 'settled')
 """)
 
-# The item of a stopped run changes hands like any other: under a new fence, and not while its lease stands.
+# The items of a stopped run change hands like any other: under a new fence, and not while a lease stands. What had been
+# settled already keeps its outcome; only its attempt is closed.
 _TAKE_OVER = sa.text("""
-UPDATE sync.work_item
-   SET state = 'claimed', worker = 'recovery', fence = fence + 1, lease_until = statement_timestamp()
- WHERE run_id = :run_id AND prospect_key = :prospect_key AND state <> 'settled'
-   AND (lease_until IS NULL OR lease_until <= statement_timestamp())
-RETURNING fence
-""")
-
-_IS_SETTLED = sa.text("""
-SELECT state = 'settled' FROM sync.work_item WHERE run_id = :run_id AND prospect_key = :prospect_key
+WITH given AS MATERIALIZED (
+    SELECT CAST(:run_id AS uuid) AS run_id, prospect_key
+      FROM unnest(CAST(:prospect_keys AS bigint[])) AS g (prospect_key)
+), taken AS (
+    UPDATE sync.work_item i
+       SET state = 'claimed', worker = 'recovery', fence = fence + 1, lease_until = statement_timestamp()
+      FROM given g
+     WHERE i.run_id = g.run_id AND i.prospect_key = g.prospect_key AND i.state <> 'settled'
+       AND (i.lease_until IS NULL OR i.lease_until <= statement_timestamp())
+    RETURNING i.prospect_key, i.fence
+)
+SELECT prospect_key, fence FROM taken
+ UNION ALL
+SELECT i.prospect_key, NULL FROM given g
+  JOIN sync.work_item i ON i.run_id = g.run_id AND i.prospect_key = g.prospect_key AND i.state = 'settled'
 """)
 
 
@@ -100,21 +108,24 @@ class Settling(LedgerPart):
 
         return self._database.run("settle", work)
 
-    def settle_attempt(self, attempt: OpenAttempt, settlement: Settlement) -> bool:
-        """As the port says. Nothing happens, and it is False, while a worker holds the item."""
-        item = {"run_id": attempt.run_id, "prospect_key": attempt.prospect_key}
-        result = AttemptResult(attempt.attempt_id, "landed" if settlement.recovered else "not_landed")
+    def settle_attempts(self, landed: Sequence[tuple[OpenAttempt, Settlement]]) -> int:
+        by_run: dict[UUID, list[tuple[OpenAttempt, Settlement]]] = {}
+        for attempt, settlement in landed:
+            by_run.setdefault(attempt.run_id, []).append((attempt, settlement))
+        return sum(
+            self._database.run("settle attempts", partial(_settle_others, run_id, found))
+            for run_id, found in sorted(by_run.items())
+        )
 
-        def work(connection: sa.Connection) -> bool:
-            fence = connection.execute(_TAKE_OVER, item).scalar_one_or_none()
-            if fence is None and not connection.execute(_IS_SETTLED, item).scalar_one():
-                return False
-            close_attempts(connection, [result])
-            if fence is None:
-                return False
-            return bool(_settle(connection, attempt.run_id, [_under(settlement, attempt.prospect_key, fence)]))
 
-        return self._database.run("settle attempt", work)
+def _settle_others(run_id: UUID, landed: Sequence[tuple[OpenAttempt, Settlement]], connection: sa.Connection) -> int:
+    settlements = {settlement.prospect_key: settlement for _, settlement in landed}
+    taken = connection.execute(_TAKE_OVER, {"run_id": run_id, "prospect_keys": sorted(settlements)}).all()
+    fences = {row.prospect_key: row.fence for row in taken}
+    closed = [AttemptResult(a.attempt_id, "landed") for a, _ in landed if a.intent.prospect_key in fences]
+    close_attempts(connection, closed)
+    ours = [replace(settlements[key], fence=fence) for key, fence in fences.items() if fence is not None]
+    return _settle(connection, run_id, ours)
 
 
 def _settle(connection: sa.Connection, run_id: UUID, settlements: Sequence[Settlement]) -> int:
@@ -126,7 +137,3 @@ def _settle(connection: sa.Connection, run_id: UUID, settlements: Sequence[Settl
     if state != "running":
         keep_counts(connection, run_id)
     return settled
-
-
-def _under(settlement: Settlement, prospect_key: int, fence: int) -> Settlement:
-    return replace(settlement, prospect_key=prospect_key, fence=fence)

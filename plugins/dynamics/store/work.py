@@ -12,9 +12,9 @@ from uuid import UUID
 import pandas as pd
 import sqlalchemy as sa
 
+from dynamics.core.ledger import Claim
 from dynamics.store.runs import unknown_run
 from dynamics.store.transactions import LedgerPart
-from dynamics.sync.ports import Claim
 
 _DTYPES = {
     "prospect_key": "int64",
@@ -50,7 +50,11 @@ WITH leased AS (
      WHERE run_id = :run_id AND prospect_key = ANY(CAST(:prospect_keys AS bigint[]))
     RETURNING prospect_key, group_key, fence, attempts
 )
-SELECT p.prospect_key, p.source, p.prospect_id, p.revision, p.payload, l.fence, l.attempts
+SELECT p.prospect_key, p.source, p.prospect_id, p.revision, p.payload, l.fence,
+       CASE WHEN l.attempts = 0 THEN 0 ELSE (
+           SELECT count(*) FROM sync.attempt a
+            WHERE a.run_id = :run_id AND a.prospect_key = l.prospect_key AND a.result IS DISTINCT FROM 'not_sent')
+       END AS attempts
   FROM leased l JOIN sync.prospect p USING (prospect_key)
  ORDER BY l.group_key, p.prospect_key
 """)

@@ -11,11 +11,13 @@ from collections.abc import Callable, Sequence
 import pandas as pd
 
 from dynamics import killpoints
+from dynamics.core.capture import DiscoveredProspect, Selection, SourcedProspect
 from dynamics.core.identity import person_key
+from dynamics.core.ledger import Run
 from dynamics.core.matching import MATCH_PATHS, match_keys
 from dynamics.core.policy import MatchBy, Policy
 from dynamics.core.prospect import prospect_frame, source_values
-from dynamics.sync.ports import DiscoveredProspect, Ledger, Run, Selection, Source, SourcedProspect
+from dynamics.sync.ports import Ledger, Source
 
 log = logging.getLogger("dynamics.sync")
 

@@ -1,35 +1,39 @@
 """The engine: claim, decide, send, settle, until a run has no work left. Knows ports only.
 
-One engine serves every trigger. A worker drains a run; any number of workers may drain the same run at once, and a
-worker that dies is taken over when its lease runs out. Faults of single prospects end as outcomes; a fault of the
-account stops the worker and leaves everything else pending; a transient one is waited out, and stops the worker when it
-will not pass.
+One engine serves every trigger. A worker drains a run in several lanes, each with a chunk of its own, so that one is
+matched while another is written; any number of workers may drain the same run. A worker that dies is taken over when
+its leases run out. Faults of single prospects end as outcomes; one of the account stops the worker and leaves all else
+pending; a transient one is waited out, and stops the worker when it will not pass.
 """
 
 from __future__ import annotations
 
 import logging
+import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
+from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from dataclasses import dataclass, field, replace
 
 from dynamics import killpoints
+from dynamics.core.chunk import Chunk
+from dynamics.core.ledger import Claim, Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
+from dynamics.core.outcomes import settle_as_if
+from dynamics.core.patience import Patience
 from dynamics.core.policy import Policy
-from dynamics.errors import ConfigurationError, DynamicsError, Fault, TransientError
-from dynamics.sync.chunk import Chunk
-from dynamics.sync.planning import Planner, settle_as_if
-from dynamics.sync.ports import Claim, Clock, Crm, Ledger, Outcome, Run
+from dynamics.errors import ConfigurationError, DynamicsError, Fault, StoppedError, TransientError
+from dynamics.sync.planning import Planner
+from dynamics.sync.ports import Clock, Crm, Ledger
 from dynamics.sync.recovery import close_suspects, recover
 from dynamics.sync.writing import write
 
 log = logging.getLogger("dynamics.sync")
 
 CHUNK_SIZE = 500
+LANES = 6
 LEASE_S = 60.0
 IDLE_POLL_S = 1.0
-FAULT_RETRY_S = 5.0
-MAX_TRANSIENT_FAULTS = 5  # in a row, before a worker gives up and leaves it to the task's retry
 LOG_EVERY_S = 15.0
 
 
@@ -61,6 +65,7 @@ class Engine:
     crm: Crm
     clock: Clock
     chunk_size: int = CHUNK_SIZE
+    lanes: int = LANES
     lease_s: float = LEASE_S
     on_settled: Callable[[Counter[Outcome]], None] = lambda _: None
 
@@ -70,34 +75,15 @@ class Engine:
         Raises:
             AccountError: a person must act; what is not settled stays pending.
             TransientError: the CRM or the database kept failing; to be run again, nothing is lost.
+            StoppedError: this process was asked to stop; what was in hand is settled or given back.
         """
         self._same_organization()
-        planner = Planner(self.run, self.policy, self.mappings, self.ledger, self.crm)
-        drained, started, told, faults = Drained(), self.clock.monotonic(), self.clock.monotonic(), 0
-        while True:
-            claim = self.ledger.claim(self.run.run_id, worker, self.chunk_size, self.lease_s)
-            if claim.items.empty:
-                due_s = self.ledger.next_due_s(self.run.run_id)
-                if due_s is None:
-                    break
-                self.clock.sleep(min(max(due_s, 0.05), IDLE_POLL_S))
-                continue
-            killpoints.reach("K2")
-            fault = self._process(claim, planner, drained)
-            faults = faults + 1 if fault else 0
-            drained.seconds = self.clock.monotonic() - started
-            if fault and (not isinstance(fault, TransientError) or faults >= MAX_TRANSIENT_FAULTS):
-                raise fault
-            if isinstance(fault, TransientError):
-                wait_s = fault.retry_after_s or FAULT_RETRY_S
-                log.warning("worker %s: %s; again in %.0f s", worker, fault, wait_s)
-                self.clock.sleep(wait_s)
-            if self.clock.monotonic() - told >= LOG_EVERY_S:
-                told = self.clock.monotonic()
-                log.info("worker %s: %s", worker, drained)
+        with _Shift(self, worker) as shift:
+            while shift.go_on():
+                pass
         killpoints.reach("K7")
-        log.info("worker %s: %s", worker, drained)
-        return drained
+        log.info("worker %s: %s", worker, shift.drained)
+        return shift.drained
 
     def _same_organization(self) -> None:
         """The connection may have been changed since preflight."""
@@ -109,30 +95,32 @@ class Engine:
             )
             raise ConfigurationError([fault])
 
-    def _process(self, claim: Claim, planner: Planner, drained: Drained) -> DynamicsError | None:
-        """Take one chunk from claim to settlement. What a fault left undecided is given back."""
-        requests = self.crm.requests
+    def process(self, claim: Claim, halted: threading.Event) -> tuple[Counter[Outcome], DynamicsError | None]:
+        """Take one chunk from claim to settlement. What a fault, or `halted`, left undecided is given back."""
         chunk = Chunk(claim)
         fault: DynamicsError | None = None
         try:
             recover(chunk, self.run.organization_id, self.ledger, self.crm, self.clock.now())
-            targets = planner.plan(chunk, self.clock.now())
+            targets = Planner(self.run, self.policy, self.mappings, self.ledger, self.crm).plan(chunk, self.clock.now())
             close_suspects(chunk, self.ledger)
             targets = [target for target in targets if target.leader in chunk.open]  # not those given up just now
-            if self.run.dry_run:
+            if halted.is_set() or self.clock.stopping:
+                fault = StoppedError("sync", self.run.account, detail="this worker was asked to stop")
+            elif self.run.dry_run:
                 settle_as_if(chunk, targets)
             else:
                 fault = write(chunk, targets, self.ledger, self.crm, self.lease_s)
         except DynamicsError as error:
             fault = error
-        self._conclude(chunk, fault, drained)
-        self.ledger.add_requests(self.run.run_id, self.crm.requests - requests)
-        return fault
+        try:
+            return self._conclude(chunk, fault), fault
+        except DynamicsError as error:  # the leases run out, and whoever claims the items next clears up
+            return Counter(), error
 
-    def _conclude(self, chunk: Chunk, fault: DynamicsError | None, drained: Drained) -> None:
-        """Settle what was decided in one transaction, and give back the rest."""
+    def _conclude(self, chunk: Chunk, fault: DynamicsError | None) -> Counter[Outcome]:
+        """Settle what was decided in one transaction, and give back the rest. Says what was settled."""
         retry_after_s = fault.retry_after_s if isinstance(fault, TransientError) else None
-        chunk.release(list(chunk.open), retry_after_s or FAULT_RETRY_S, "stopped_by_fault")
+        chunk.release(list(chunk.open), retry_after_s or 0.0, "stopped_by_fault")
         settlements = chunk.settlements
         if self.run.dry_run:
             settlements = [replace(settlement, link=None) for settlement in settlements]
@@ -145,6 +133,126 @@ class Engine:
             waits.setdefault((release.after_s, release.reason), []).append(release.prospect_key)
         for (after_s, reason), keys in waits.items():
             self.ledger.release(chunk.claim, keys, after_s, reason)
-        outcomes = Counter(settlement.outcome for settlement in settlements)
-        drained.outcomes += outcomes
-        self.on_settled(outcomes)
+        return Counter(settlement.outcome for settlement in settlements)
+
+
+class _Shift:
+    """One worker's time on a run: hands claims to lanes, keeps their leases, and decides when to stop."""
+
+    def __init__(self, engine: Engine, worker: str) -> None:
+        self.drained = Drained()
+        self._engine = engine
+        self._worker = worker
+        self._clock, self._ledger, self._run_id = engine.clock, engine.ledger, engine.run.run_id
+        self._started = self._told_at = self._leased_at = self._clock.monotonic()
+        self._patience = Patience(self._started)
+        self._lanes = engine.lanes
+        self._halted = threading.Event()
+        self._executor = ThreadPoolExecutor(engine.lanes, thread_name_prefix="lane")
+        self._in_flight: dict[Future[tuple[Counter[Outcome], DynamicsError | None]], Claim] = {}
+        self._requests_told = engine.crm.requests
+
+    def __enter__(self) -> _Shift:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        """Whatever ends the shift: lanes finish what they have sent and give back the rest."""
+        self._halted.set()
+        self._executor.shutdown()
+
+    def go_on(self) -> bool:
+        """One round: wait for a free lane and fill it, or bear a fault. False when the run has no work left."""
+        try:
+            fault, more = self._round()
+        except TransientError as error:  # of the ledger; those of a lane come as values
+            fault, more = error, True
+        if more and (fault is not None or self._clock.stopping):
+            self._bear(fault)
+        return more
+
+    def _round(self) -> tuple[DynamicsError | None, bool]:
+        if len(self._in_flight) >= self._lanes and (fault := self._collect(all_lanes=False)):
+            return fault, True
+        if self._clock.stopping:
+            return None, True
+        claim = self._ledger.claim(self._run_id, self._worker, self._engine.chunk_size, self._engine.lease_s)
+        if claim.items.empty:
+            return self._idle()
+        killpoints.reach("K2")
+        self._in_flight[self._executor.submit(self._engine.process, claim, self._halted)] = claim
+        return None, True
+
+    def _idle(self) -> tuple[DynamicsError | None, bool]:
+        """Nothing can be claimed now: wait for a lane, or for the time of what was given back."""
+        if self._in_flight:
+            return self._collect(all_lanes=False, at_most_s=IDLE_POLL_S), True
+        due_s = self._ledger.next_due_s(self._run_id)
+        if due_s is not None:
+            self._clock.sleep(min(max(due_s, 0.05), IDLE_POLL_S))
+        return None, due_s is not None
+
+    def _bear(self, fault: DynamicsError | None) -> None:
+        """Let all lanes come to their end, then wait a fault out with one lane, or give up.
+
+        Raises:
+            DynamicsError: the fault, or StoppedError when this process is to stop.
+        """
+        fault = self._collect(all_lanes=True) or fault
+        if self._clock.stopping:
+            raise StoppedError("sync", self._engine.run.account, detail="asked to stop; what is not settled is pending")
+        if fault is None:
+            return
+        wait_s = self._patience.wait_s(fault, self._clock.monotonic())
+        if wait_s is None:
+            raise fault
+        log.warning("worker %s: %s; again in %.0f s", self._worker, fault, wait_s)
+        self._lanes = 1  # until a chunk goes through
+        self._clock.sleep(wait_s)
+
+    def _collect(self, *, all_lanes: bool, at_most_s: float | None = None) -> DynamicsError | None:
+        """Wait for a lane, or for all, keeping the leases of those still at work. Gives a fault met, the gravest one.
+
+        Raises:
+            BaseException: whatever a lane met that is no fault of ours to handle.
+        """
+        until = None if at_most_s is None else self._clock.monotonic() + at_most_s
+        fault: DynamicsError | None = None
+        while self._in_flight:
+            pause_s = self._engine.lease_s / 4 if at_most_s is None else min(at_most_s, self._engine.lease_s / 4)
+            done, _ = wait(self._in_flight, timeout=pause_s, return_when=FIRST_COMPLETED)
+            for future in done:
+                del self._in_flight[future]
+                outcomes, met = future.result()
+                self._note(outcomes, good=met is None)
+                if met is not None and (fault is None or isinstance(fault, TransientError)):
+                    fault = met
+            self._keep_leases()
+            if (done and not all_lanes) or (until is not None and self._clock.monotonic() >= until):
+                break
+        return fault
+
+    def _keep_leases(self) -> None:
+        """Chunks may wait long for the CRM: their leases are renewed well before they run out."""
+        if self._clock.monotonic() - self._leased_at < self._engine.lease_s / 4:
+            return
+        self._leased_at = self._clock.monotonic()
+        try:
+            for claim in self._in_flight.values():
+                self._ledger.extend(claim, self._engine.lease_s)
+        except TransientError as error:  # the lanes go on; should a lease run out meanwhile, the fence holds
+            log.warning("worker %s: %s", self._worker, error)
+
+    def _note(self, outcomes: Counter[Outcome], good: bool) -> None:
+        now = self._clock.monotonic()
+        self.drained.outcomes += outcomes
+        self.drained.seconds = now - self._started
+        if good:
+            self._patience.see_good(now)
+            self._lanes = self._engine.lanes
+        requests = self._engine.crm.requests
+        self._ledger.add_requests(self._run_id, requests - self._requests_told)
+        self._requests_told = requests
+        self._engine.on_settled(outcomes)
+        if now - self._told_at >= LOG_EVERY_S:
+            self._told_at = now
+            log.info("worker %s: %s", self._worker, self.drained)

@@ -8,41 +8,37 @@ and should the first one have died half-way, the second one creates the person u
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
-from typing import Any
 from uuid import UUID
 
 import pandas as pd
 
-from dynamics.core.identity import mint_record_id, person_key
+from dynamics.core.chunk import Chunk, Target
+from dynamics.core.crm import CandidateQuery, JsonObject
+from dynamics.core.identity import mint_record_id
+from dynamics.core.ledger import LinkState, PersonClaim, PersonHold, Run
+from dynamics.core.lifecycle import record_state
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.matching import (
     MATCH_PATHS,
     candidate_frame,
-    email_terms,
+    email_queries,
     find_matches,
     join_persons,
     match_keys,
-    name_terms,
+    name_queries,
+    person_keys,
+    record_keys,
+    share_names,
 )
-from dynamics.core.policy import Create, Hold, Match, MatchBy, Policy, Skip, Update, decide
+from dynamics.core.outcomes import settle_decision
+from dynamics.core.policy import Create, Match, MatchBy, Policy, Update, decide
 from dynamics.core.prospect import source_values
-from dynamics.sync.chunk import Chunk, Target
-from dynamics.sync.ports import (
-    CandidateQuery,
-    Crm,
-    JsonObject,
-    Ledger,
-    LinkState,
-    Outcome,
-    PersonClaim,
-    PersonHold,
-    Run,
-)
+from dynamics.sync.ports import Crm, Ledger
+from dynamics.sync.records import read_current
 
 PERSON_RETRY_S = 1.0
-NAMES_A_QUERY = 20
 Records = dict[tuple[str, UUID], JsonObject]
 
 
@@ -53,7 +49,7 @@ class Newcomer:
     members: list[int]
     table: str
     matched_by: str  # how a second prospect of this person would be recognised
-    keys: tuple[str, ...]
+    keys: tuple[str, ...]  # hashed, strongest first
 
 
 @dataclass(frozen=True)
@@ -82,10 +78,17 @@ class PersonFinder:
             if isinstance(decision, Update):
                 targets.append(_update(decision, members, records[decision.table, decision.record_id]))
             elif isinstance(decision, Create):
-                newcomers.append(self._newcomer(members, decision.table, emails, names))
+                own = [emails[key] for key in members]
+                matched_by = "email" if any(email is not None for email in own) else "name"
+                held_by = person_keys(own, [names[key] for key in members], self.policy)
+                newcomers.append(Newcomer(members, decision.table, matched_by, held_by))
             else:
                 settle_decision(chunk, members, decision)
         return targets + self._hold(chunk, newcomers, now)
+
+    def select(self, table: str) -> tuple[str, ...]:
+        """What a decision needs to see: the match columns, and every mapped one to leave out what need not change."""
+        return tuple(sorted({"firstname", "lastname", *self.policy.email_columns, *self.mappings[table].targets}))
 
     # ------------------------------------------------------------ matching
 
@@ -93,11 +96,12 @@ class PersonFinder:
         """E-mail over all tables first; names only for those whose e-mail found nothing. Fills `records`."""
         if not self.policy.check.tables or match.empty:
             return {}
-        hits = self._pass(match, self._email_queries(values), "email", records)
+        select = {table: self.select(table) for table in self.policy.check.tables}
+        hits = self._pass(match, email_queries(values, self.policy, select), "email", records)
         rest = [key for key in match.index if key not in hits]
         if self.policy.match_by is MatchBy.EMAIL_OR_NAME and rest:
-            hits |= self._pass(match.loc[rest], self._name_queries(values.loc[rest]), "name", records)
-            hits |= _namesakes(match, hits)
+            hits |= self._pass(match.loc[rest], name_queries(values.loc[rest], self.policy, select), "name", records)
+            hits |= share_names(match, hits)
         return hits
 
     def _pass(self, match: pd.DataFrame, queries: list[CandidateQuery], by: str, records: Records) -> dict[int, Match]:
@@ -107,42 +111,13 @@ class PersonFinder:
 
     def _persons(self, chunk: Chunk, match: pd.DataFrame, hits: Mapping[int, Match]) -> list[list[int]]:
         """Prospects by person, oldest first. One with an e-mail match stands for itself: its record is known."""
-        alone = [key for key in match.index if not self.policy.check.tables or _by_email(hits.get(key))]
+        by_email = {key for key, hit in hits.items() if hit.matched_by == "email"}
+        alone = [key for key in match.index if not self.policy.check.tables or key in by_email]
         others = match.index.difference(alone, sort=False)
         joined = join_persons(match.loc[others], chunk.frame.loc[others], self.policy.match_by)
         return [[int(key)] for key in alone] + list(joined.values())
 
-    def _email_queries(self, values: pd.DataFrame) -> list[CandidateQuery]:
-        terms = email_terms(values)
-        columns = self.policy.email_columns if terms else ()
-        return [self._query(table, ((column, terms),)) for table in self.policy.check.tables for column in columns]
-
-    def _name_queries(self, values: pd.DataFrame) -> list[CandidateQuery]:
-        """In portions: the CRM answers with every combination of the names asked for, strangers included."""
-        queries = []
-        for start in range(0, len(values), NAMES_A_QUERY):
-            firsts, lasts = name_terms(values.iloc[start : start + NAMES_A_QUERY])
-            where = (("lastname", lasts), ("firstname", firsts))
-            queries += [self._query(table, where) for table in self.policy.check.tables if firsts]
-        return queries
-
-    def _query(self, table: str, where: tuple[tuple[str, tuple[str, ...]], ...]) -> CandidateQuery:
-        return CandidateQuery(table, where, self.select(table), only_active=not self.policy.include_inactive)
-
-    def select(self, table: str) -> tuple[str, ...]:
-        """What a decision needs to see: the match columns, and every mapped one to leave out what need not change."""
-        return tuple(sorted({"firstname", "lastname", *self.policy.email_columns, *self.mappings[table].targets}))
-
     # ------------------------------------------------------------ persons nobody has yet
-
-    def _newcomer(
-        self, members: list[int], table: str, emails: Mapping[Any, str | None], names: Mapping[Any, str | None]
-    ) -> Newcomer:
-        own_emails = [email for key in members if (email := emails[key]) is not None]
-        keys = [person_key("email", email) for email in own_emails] if self.policy.check.tables else []
-        if self.policy.check.tables and self.policy.match_by is MatchBy.EMAIL_OR_NAME:
-            keys += [person_key("name", name) for key in members if (name := names[key]) is not None]
-        return Newcomer(members, table, "email" if own_emails else "name", tuple(dict.fromkeys(keys)))
 
     def _hold(self, chunk: Chunk, newcomers: list[Newcomer], now: datetime) -> list[Target]:
         """A create for each person that is ours to create, an update for each that somebody created meanwhile."""
@@ -154,7 +129,8 @@ class PersonFinder:
             for newcomer, create in zip(newcomers, creates, strict=True)
             if newcomer.keys
         ]
-        holds = {hold.prospect_key: hold for hold in self._holds(chunk, wishes)}
+        held = self.ledger.hold_persons(self.run.organization_id, chunk.claim, wishes) if wishes else []
+        holds = {hold.prospect_key: hold for hold in held}
         targets: list[Target] = []
         doubtful: list[tuple[Newcomer, Target, PersonHold]] = []
         for newcomer, create in zip(newcomers, creates, strict=True):
@@ -168,24 +144,21 @@ class PersonFinder:
                 doubtful.append((newcomer, create, hold))
         return targets + self._look_up(chunk, doubtful)
 
-    def _holds(self, chunk: Chunk, wishes: list[PersonClaim]) -> list[PersonHold]:
-        return self.ledger.hold_persons(self.run.organization_id, chunk.claim, wishes) if wishes else []
-
     def _look_up(self, chunk: Chunk, doubtful: list[tuple[Newcomer, Target, PersonHold]]) -> list[Target]:
         """Persons somebody created or was about to: a read by id sees what a lagging query may not."""
         ids_by_table: dict[str, set[UUID]] = {}
         for _, create, hold in doubtful:
             ids_by_table.setdefault(create.table, set()).add(hold.record_id)
         records: Records = {
-            (table, UUID(record["@id"])): record
+            (table, record_id): record
             for table, ids in ids_by_table.items()
-            for record in self.crm.read(table, sorted(ids), self.select(table))
+            for record_id, record in read_current(self.crm, table, ids, self.select(table)).items()
         }
         targets = []
         for newcomer, create, hold in doubtful:
             record = records.get((create.table, hold.record_id))
             if record is not None and self._is_still(newcomer, create.table, record):
-                found = Update(create.table, hold.record_id, newcomer.matched_by, 1)
+                found = Update(create.table, UUID(record["@id"]), newcomer.matched_by, 1)
                 targets.append(_update(found, create.members, record))
             elif record is None and not hold.settled:
                 create.record_id = hold.record_id
@@ -200,9 +173,7 @@ class PersonFinder:
 
     def _is_still(self, newcomer: Newcomer, table: str, record: JsonObject) -> bool:
         """Whether the record may be written and still says that it is this person: somebody may have corrected it."""
-        found = candidate_frame([record], self.policy.email_columns)
-        said = {person_key("email", email) for emails in found["email_keys"] for email in emails}
-        said |= {person_key("name", name) for name in found["name_key"] if name is not None}
+        said = record_keys(record, self.policy.email_columns)
         return record_state(table, record) is LinkState.LIVE and not said.isdisjoint(newcomer.keys)
 
     def _create(self, chunk: Chunk, newcomer: Newcomer, generation: int | None = None) -> Target:
@@ -213,46 +184,6 @@ class PersonFinder:
         source, prospect_id = chunk.identity(leader)
         minted = mint_record_id(self.run.organization_id, newcomer.table, source, prospect_id, generation)
         return Target("create", newcomer.table, minted, newcomer.members, generation=generation)
-
-
-def _namesakes(match: pd.DataFrame, hits: Mapping[int, Match]) -> dict[int, Match]:
-    """Prospects of this chunk who share the name of one that was matched: that record will bear their name too."""
-    names = dict(zip(match.index, match["name_key"], strict=True))
-    known: dict[str, Match] = {}
-    for key, hit in hits.items():
-        if (name := names[key]) is not None:
-            known.setdefault(name, replace(hit, matched_by="name"))
-    return {key: known[name] for key, name in names.items() if key not in hits and name in known}
-
-
-def record_state(table: str, record: JsonObject | None) -> LinkState:
-    """Whether a record may still be written, by what a person did to it. `record` as read, None when it is gone."""
-    if record is None:
-        return LinkState.DELETED
-    if record.get("merged"):
-        return LinkState.MERGED
-    if record["statecode"] == 0:
-        return LinkState.LIVE
-    return LinkState.QUALIFIED if table == "lead" and record["statecode"] == 1 else LinkState.DEACTIVATED
-
-
-def settle_decision(chunk: Chunk, members: Sequence[int], decision: Skip | Hold) -> None:
-    """Settle prospects that the policy leaves alone (`Skip`) or holds for a person to decide (`Hold`)."""
-    outcome = Outcome.SKIPPED if isinstance(decision, Skip) else Outcome.DEFERRED
-    for key in members:
-        chunk.settle(
-            key,
-            outcome,
-            reason=decision.reason,
-            table=decision.table,
-            record_id=decision.record_id,
-            matched_by=decision.matched_by,
-            duplicates_found=decision.duplicates_found,
-        )
-
-
-def _by_email(match: Match | None) -> bool:
-    return match is not None and match.matched_by == "email"
 
 
 def _update(decision: Update, members: list[int], record: JsonObject) -> Target:

@@ -1,59 +1,32 @@
-"""What the engine needs from the outside, as Protocols, and the values that pass between.
+"""What the engine needs from the outside, as Protocols; the values that pass between are `core`'s.
 
 Five ports: `Source` (prospects in), `Crm` (records), `Ledger` (our database), `Budget` (the CRM's request limits) and
-`Clock`. The engine knows nothing else. A prospect's mapped values are a dict of Dataverse column -> JSON value; `None`
-means "set to null", an absent column means "leave alone".
+`Clock`. The engine knows nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import AbstractContextManager
-from dataclasses import dataclass, field
 from datetime import datetime
-from enum import StrEnum
-from typing import Any, Protocol
+from typing import Protocol
 from uuid import UUID
 
-import pandas as pd
-
+from dynamics.core.capture import DiscoveredProspect, Selection, SourcedProspect
+from dynamics.core.crm import CandidateQuery, JsonObject, Organization, RecordWrite, WriteReport
+from dynamics.core.ledger import (
+    AttemptResult,
+    Claim,
+    Intent,
+    Link,
+    OpenAttempt,
+    PersonClaim,
+    PersonHold,
+    Run,
+    RunCounts,
+    Settlement,
+)
 from dynamics.core.metadata import TableMetadata
-from dynamics.errors import DynamicsError
-
-JsonObject = dict[str, Any]
-
-
-# ---------------------------------------------------------------- source
-
-
-@dataclass(frozen=True)
-class Selection:
-    """Which prospects a run asks its source for. Empty means all; times are aware UTC, `captured_to` is exclusive."""
-
-    captured_from: datetime | None = None
-    captured_to: datetime | None = None
-    event_ids: tuple[str, ...] = ()
-    form_ids: tuple[str, ...] = ()
-    prospect_ids: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class SourcedProspect:
-    """One prospect as its source delivered it; `payload` follows the Capture Source API's prospect schema."""
-
-    prospect_id: str
-    revision: int
-    updated_at: datetime
-    payload: JsonObject
-
-
-@dataclass(frozen=True)
-class DiscoveredProspect:
-    """A prospect with its hashed match keys, by which the queue keeps the prospects of one person together."""
-
-    prospect: SourcedProspect
-    email_key: str | None
-    name_key: str | None
 
 
 class Source(Protocol):
@@ -63,71 +36,6 @@ class Source(Protocol):
 
     def pages(self, selection: Selection) -> Iterator[Sequence[SourcedProspect]]:
         """Yield the selected prospects in pages, each prospect once, in the order of their last change."""
-
-
-# ---------------------------------------------------------------- CRM
-
-
-@dataclass(frozen=True)
-class Organization:
-    """Who we are and where, as the organisation itself says it."""
-
-    organization_id: UUID
-    user_ids: frozenset[UUID]  # systemuser ids of our application users
-    url: str
-
-
-@dataclass(frozen=True)
-class CandidateQuery:
-    """Find records of one table whose `columns[i]` equals one of `values[i]`, for every i (a conjunction of `In`)."""
-
-    table: str
-    where: tuple[tuple[str, tuple[str, ...]], ...]  # ((column, values), ...)
-    select: tuple[str, ...]
-    only_active: bool = True  # active contacts and open leads
-
-
-@dataclass(frozen=True)
-class RecordWrite:
-    """One record to create or to update. `values` holds logical names; lookups are not part of it yet."""
-
-    record_id: UUID
-    values: JsonObject
-    etag: str | None = None  # update only: the version the decision was made on
-
-
-class WriteState(StrEnum):
-    """What became of one record of a write."""
-
-    DONE = "done"
-    EXISTS = "exists"  # create: the id is taken already (412)
-    STALE = "stale"  # update: the record changed since it was read (412)
-    GONE = "gone"  # update: no such record (404)
-    REFUSED = "refused"  # the CRM refuses this row: code and, where known, column
-    UNCLASSIFIED = "unclassified"  # a refusal with a code nobody has classified: defer, never reject
-    UNKNOWN = "unknown"  # may have landed: read by id
-    NOT_SENT = "not_sent"  # never left this process, or was turned away before it was looked at (429, 503)
-
-
-@dataclass(frozen=True)
-class WriteResult:
-    """The fate of one record, linked to it by id and never by position."""
-
-    record_id: UUID
-    state: WriteState
-    code: str | None = None
-    column: str | None = None
-    message: str | None = None  # no values in it: see dataverse.faults.safe_message
-    request_id: str | None = None
-    retry_after_s: float | None = None
-
-
-@dataclass(frozen=True)
-class WriteReport:
-    """All results of one bulk write, and the fault that stopped it early, if any (then the rest is NOT_SENT)."""
-
-    results: Mapping[UUID, WriteResult]
-    stopped_by: DynamicsError | None = None  # an AccountError or TransientError
 
 
 class Crm(Protocol):
@@ -159,189 +67,6 @@ class Crm(Protocol):
 
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """Update rows, each on its own etag (`If-Match`), by `$batch` in concurrent chunks."""
-
-
-# ---------------------------------------------------------------- ledger
-
-
-class Outcome(StrEnum):
-    """The one terminal result of a prospect in a run."""
-
-    CREATED = "created"
-    UPDATED = "updated"
-    UNCHANGED = "unchanged"
-    SKIPPED = "skipped"
-    REJECTED = "rejected"
-    DEFERRED = "deferred"
-
-
-@dataclass(frozen=True)
-class Run:
-    """One sync run as the ledger keeps it. `settings` is the frozen sync action with its overrides, as JSON."""
-
-    run_id: UUID
-    action: str
-    account: str
-    trigger: str
-    dry_run: bool
-    settings: JsonObject
-    mapping_hash: str
-    organization_id: UUID
-    dag_id: str | None = None
-    dag_run_id: str | None = None
-
-
-@dataclass(frozen=True)
-class Claim:
-    """A chunk of work items leased to one worker.
-
-    `items`: one row a prospect, columns prospect_key int64, source str, prospect_id str, revision int64, payload object
-    (dict), fence int64, attempts int64 (attempts already made in this run).
-    """
-
-    run_id: UUID
-    worker: str
-    items: pd.DataFrame
-
-
-@dataclass(frozen=True)
-class OpenAttempt:
-    """A write whose outcome nobody has recorded: it may have landed."""
-
-    attempt_id: int
-    run_id: UUID
-    prospect_key: int
-    operation: str  # "create" | "update"
-    table: str
-    record_id: UUID
-    etag: str | None
-    content_hash: str
-    column_hashes: Mapping[str, str]
-    changed_columns: tuple[str, ...]
-    matched_by: str | None
-    duplicates_found: int
-    revision: int
-    generation: int
-    request_id: str | None
-    lease_until: datetime | None  # of its work item; None: no lease is held
-    told_by_another: bool = False  # another prospect has settled this record as its own
-
-
-class LinkState(StrEnum):
-    """Whether a link still names a record that may be written."""
-
-    LIVE = "live"
-    DELETED = "deleted"
-    MERGED = "merged"
-    DEACTIVATED = "deactivated"
-    QUALIFIED = "qualified"
-
-
-@dataclass(frozen=True)
-class Link:
-    """A prospect's record in this organisation. `content_hash` and `column_hashes` are what we last settled there."""
-
-    prospect_key: int
-    table: str
-    record_id: UUID
-    state: LinkState
-    generation: int
-    content_hash: str | None
-    column_hashes: Mapping[str, str] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class PersonClaim:
-    """A wish to create a person: `keys` are hashed match keys, strongest first."""
-
-    prospect_key: int
-    table: str
-    record_id: UUID
-    keys: tuple[str, ...]
-
-
-@dataclass(frozen=True)
-class PersonHold:
-    """Who holds the person a claim asked for."""
-
-    prospect_key: int  # of the claim
-    record_id: UUID  # under which this person is, or will be, created: ours when `mine`
-    mine: bool
-    settled: bool  # the record is known to exist
-    busy_until: datetime | None  # another worker is creating it right now
-
-
-@dataclass(frozen=True)
-class Intent:
-    """A write about to be sent. Committed before the request leaves."""
-
-    prospect_key: int
-    fence: int
-    operation: str  # "create" | "update"
-    table: str
-    record_id: UUID
-    etag: str | None
-    content_hash: str
-    column_hashes: Mapping[str, str]
-    changed_columns: tuple[str, ...]
-    matched_by: str | None
-    duplicates_found: int
-    revision: int
-    generation: int = 0
-
-
-@dataclass(frozen=True)
-class Settlement:
-    """A prospect's terminal outcome and the link it leaves."""
-
-    prospect_key: int
-    fence: int
-    revision: int
-    outcome: Outcome
-    reason: str | None = None
-    table: str | None = None
-    record_id: UUID | None = None
-    matched_by: str | None = None
-    duplicates_found: int = 0
-    error_code: str | None = None
-    error_message: str | None = None
-    error_column: str | None = None
-    changed_columns: tuple[str, ...] = ()
-    request_id: str | None = None
-    recovered: bool = False
-    warnings: tuple[str, ...] = ()
-    link: Link | None = None  # upserted when given
-
-
-@dataclass(frozen=True)
-class AttemptResult:
-    """What became of one attempt: "landed", "not_landed" (provably nothing was written) or "refused"."""
-
-    attempt_id: int
-    result: str
-    code: str | None = None
-    request_id: str | None = None
-
-
-@dataclass(frozen=True)
-class RunCounts:
-    """The balance of a run: `selected` must equal the sum of the six outcomes, and `open` must be 0."""
-
-    selected: int
-    created: int
-    updated: int
-    unchanged: int
-    skipped: int
-    rejected: int
-    deferred: int
-    open: int
-    abandoned: int = 0  # of the deferred: given up because nobody worked on the run
-    discovered: bool = True  # discovery came to its end
-
-    @property
-    def balanced(self) -> bool:
-        settled = self.created + self.updated + self.unchanged + self.skipped + self.rejected + self.deferred
-        return self.open == 0 and self.selected == settled
 
 
 class Ledger(Protocol):
@@ -414,12 +139,9 @@ class Ledger(Protocol):
         """Outcomes, links, attempt results and item states in one transaction, for the items whose fence still holds.
         Marks the person of a created record settled. Returns how many were settled; the others belong to others now."""
 
-    def settle_attempt(self, attempt: OpenAttempt, settlement: Settlement) -> bool:
-        """Settle the item of an attempt made by another, stopped run, and close the attempt: "landed" when the
-        settlement is `recovered`, else "not_landed". False when the item had been settled already."""
-
-
-# ---------------------------------------------------------------- limits and time
+    def settle_attempts(self, landed: Sequence[tuple[OpenAttempt, Settlement]]) -> int:
+        """Settle the items of attempts made in other, stopped runs, and close the attempts as "landed". Returns how
+        many were settled: not those settled before, nor those whose worker still holds them, which stay open."""
 
 
 class Budget(Protocol):

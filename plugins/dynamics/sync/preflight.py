@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from dynamics.core.crm import Organization
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.mapping import check_mapping
 from dynamics.core.policy import CreateRule, Policy
 from dynamics.errors import ConfigurationError, Fault
-from dynamics.sync.ports import Crm, Ledger, Organization
+from dynamics.sync.ports import Crm, Ledger
 
 
 def tables_of(policy: Policy) -> tuple[str, ...]:

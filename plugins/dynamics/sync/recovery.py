@@ -14,23 +14,15 @@ stays with its run, which may be alive and only waiting.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import replace
 from datetime import datetime
 from itertools import groupby
 from uuid import UUID
 
-from dynamics.sync.chunk import Chunk
-from dynamics.sync.ports import (
-    AttemptResult,
-    Crm,
-    JsonObject,
-    Ledger,
-    Link,
-    LinkState,
-    OpenAttempt,
-    Outcome,
-    Settlement,
-)
+from dynamics.core.chunk import Chunk
+from dynamics.core.crm import JsonObject
+from dynamics.core.ledger import AttemptResult, OpenAttempt, Outcome, Settlement
+from dynamics.core.outcomes import landed_settlement
+from dynamics.sync.ports import Crm, Ledger
 
 BUSY_RETRY_S = 2.0
 MAX_ATTEMPTS = 3  # writes of one prospect in one run, before it is left to the next run
@@ -41,33 +33,41 @@ def recover(chunk: Chunk, organization_id: UUID, ledger: Ledger, crm: Crm, now: 
     attempts = ledger.open_attempts(organization_id, list(chunk.open))
     if not attempts:
         return
-    busy = {a.prospect_key for a in attempts if _is_busy(a, chunk, now)}
+    busy = {a.intent.prospect_key for a in attempts if _is_busy(a, chunk, now)}
     chunk.release(busy, BUSY_RETRY_S, "busy_in_another_run")
-    attempts = [a for a in attempts if a.prospect_key not in busy]
+    attempts = [a for a in attempts if a.intent.prospect_key not in busy]
     records = _read_records(attempts, crm)
     user_ids = {str(user) for user in crm.organization().user_ids}
+    landed, lost = [], []
     for attempt in attempts:
-        record = records.get((attempt.table, attempt.record_id))
+        intent = attempt.intent
+        record = records.get((intent.table, intent.record_id))
         made_by_us = record is not None and record.get("_createdby_value") in user_ids
-        if attempt.operation == "create" and made_by_us and not attempt.told_by_another:
-            _settle_landed(chunk, ledger, attempt)
-        elif attempt.operation == "update" and record is not None and record["@etag"] != attempt.etag:
-            chunk.suspects.setdefault(attempt.prospect_key, []).append(attempt)
+        if intent.operation == "create" and made_by_us and not attempt.told_by_another:
+            landed.append((attempt, landed_settlement(chunk, attempt.intent, Outcome.CREATED)))
+        elif intent.operation == "update" and record is not None and record["@etag"] != intent.etag:
+            chunk.suspects.setdefault(intent.prospect_key, []).append(attempt)
         else:
-            _close_not_landed(chunk, ledger, attempt)
+            lost.append(attempt)
+    _settle_landed(chunk, ledger, landed)
+    _close_lost(chunk, ledger, lost)
 
 
 def close_suspects(chunk: Chunk, ledger: Ledger) -> None:
     """After planning: suspects whose prospect turned out to have nothing left to change had landed."""
     unchanged = {s.prospect_key: s for s in chunk.settlements if s.outcome is Outcome.UNCHANGED}
+    landed, lost = [], []
     for key, attempts in chunk.suspects.items():
-        settlement = unchanged.get(key)
-        landed = [a for a in attempts if settlement is not None and settlement.record_id == a.record_id]
         for attempt in attempts:
-            if attempt in landed:
-                _settle_landed_update(chunk, ledger, attempt, unchanged[key])
+            settlement = unchanged.get(key)
+            if settlement is not None and settlement.record_id == attempt.intent.record_id:
+                landed.append((attempt, landed_settlement(chunk, attempt.intent, Outcome.UPDATED, settlement.link)))
             else:
-                _close_not_landed(chunk, ledger, attempt)
+                lost.append(attempt)
+    own = {attempt.intent.prospect_key for attempt, _ in landed if attempt.run_id == chunk.claim.run_id}
+    chunk.settlements = [s for s in chunk.settlements if s.prospect_key not in own]
+    _settle_landed(chunk, ledger, landed)
+    _close_lost(chunk, ledger, lost)
 
 
 def _is_busy(attempt: OpenAttempt, chunk: Chunk, now: datetime) -> bool:
@@ -77,62 +77,31 @@ def _is_busy(attempt: OpenAttempt, chunk: Chunk, now: datetime) -> bool:
 
 def _read_records(attempts: Iterable[OpenAttempt], crm: Crm) -> dict[tuple[str, UUID], JsonObject]:
     found: dict[tuple[str, UUID], JsonObject] = {}
-    by_table = sorted(attempts, key=lambda a: a.table)
-    for table, group in groupby(by_table, key=lambda a: a.table):
-        for record in crm.read(table, sorted({a.record_id for a in group}), ()):
+    intents = sorted((attempt.intent for attempt in attempts), key=lambda intent: intent.table)
+    for table, group in groupby(intents, key=lambda intent: intent.table):
+        for record in crm.read(table, sorted({intent.record_id for intent in group}), ()):
             found[table, UUID(record["@id"])] = record
     return found
 
 
-def _settle_landed(chunk: Chunk, ledger: Ledger, attempt: OpenAttempt) -> None:
-    settlement = _landed(attempt, Outcome.CREATED, chunk)
-    if attempt.run_id == chunk.claim.run_id:
-        chunk.open.pop(attempt.prospect_key, None)
-        chunk.settlements.append(settlement)
-        chunk.results.append(AttemptResult(attempt.attempt_id, "landed"))
-    else:
-        ledger.settle_attempt(attempt, settlement)
+def _settle_landed(chunk: Chunk, ledger: Ledger, landed: list[tuple[OpenAttempt, Settlement]]) -> None:
+    """Tell of what landed: in this run with the chunk, in another run's item at once."""
+    others = [(attempt, settlement) for attempt, settlement in landed if attempt.run_id != chunk.claim.run_id]
+    if others:
+        ledger.settle_attempts(others)
+    for attempt, settlement in landed:
+        if attempt.run_id == chunk.claim.run_id:
+            chunk.open.pop(settlement.prospect_key, None)
+            chunk.settlements.append(settlement)
+            chunk.results.append(AttemptResult(attempt.attempt_id, "landed"))
 
 
-def _settle_landed_update(chunk: Chunk, ledger: Ledger, attempt: OpenAttempt, unchanged: Settlement) -> None:
-    settlement = replace(_landed(attempt, Outcome.UPDATED, chunk), link=unchanged.link)
-    if attempt.run_id == chunk.claim.run_id:
-        chunk.settlements[chunk.settlements.index(unchanged)] = settlement
-        chunk.results.append(AttemptResult(attempt.attempt_id, "landed"))
-    else:
-        ledger.settle_attempt(attempt, settlement)
-
-
-def _close_not_landed(chunk: Chunk, ledger: Ledger, attempt: OpenAttempt) -> None:
-    if attempt.operation == "create":
-        chunk.resent.add(attempt.prospect_key)
-    ledger.resolve([AttemptResult(attempt.attempt_id, "not_landed")])
-    if chunk.attempts(attempt.prospect_key) >= MAX_ATTEMPTS:
-        chunk.settle(attempt.prospect_key, Outcome.DEFERRED, reason="no_answer", table=attempt.table)
-
-
-def _landed(attempt: OpenAttempt, outcome: Outcome, chunk: Chunk) -> Settlement:
-    key = attempt.prospect_key
-    link = Link(
-        prospect_key=key,
-        table=attempt.table,
-        record_id=attempt.record_id,
-        state=LinkState.LIVE,
-        generation=attempt.generation,
-        content_hash=attempt.content_hash,
-        column_hashes=attempt.column_hashes,
-    )
-    return Settlement(
-        prospect_key=key,
-        fence=chunk.fence(key),
-        revision=attempt.revision,
-        outcome=outcome,
-        table=attempt.table,
-        record_id=attempt.record_id,
-        matched_by=attempt.matched_by,
-        duplicates_found=attempt.duplicates_found,
-        changed_columns=attempt.changed_columns,
-        request_id=attempt.request_id,
-        recovered=True,
-        link=link,
-    )
+def _close_lost(chunk: Chunk, ledger: Ledger, lost: list[OpenAttempt]) -> None:
+    """What did not land is closed before anything else is tried: of a prospect at most one attempt is open."""
+    ledger.resolve([AttemptResult(attempt.attempt_id, "not_landed") for attempt in lost])
+    for attempt in lost:
+        key = attempt.intent.prospect_key
+        if attempt.intent.operation == "create":
+            chunk.resent.add(key)
+        if chunk.attempts(key) >= MAX_ATTEMPTS:
+            chunk.settle(key, Outcome.DEFERRED, reason="no_answer", table=attempt.intent.table)

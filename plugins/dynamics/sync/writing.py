@@ -10,34 +10,26 @@ from collections.abc import Iterable, Mapping, Sequence
 from uuid import UUID
 
 from dynamics import killpoints
-from dynamics.errors import DynamicsError
-from dynamics.sync.chunk import Chunk, Target
-from dynamics.sync.planning import settle_dead, settle_target
-from dynamics.sync.ports import (
-    AttemptResult,
-    Crm,
-    Intent,
-    JsonObject,
-    Ledger,
-    LinkState,
-    Outcome,
-    RecordWrite,
-    WriteReport,
-    WriteResult,
-    WriteState,
-)
+from dynamics.core.chunk import Chunk, Target
+from dynamics.core.crm import JsonObject, RecordWrite, WriteReport, WriteResult, WriteState
+from dynamics.core.ledger import AttemptResult, LinkState, Outcome
+from dynamics.core.outcomes import intent_of, settle_dead, settle_refused, settle_target
+from dynamics.errors import AccountError, DynamicsError
+from dynamics.sync.ports import Crm, Ledger
 from dynamics.sync.recovery import MAX_ATTEMPTS
 
 UNKNOWN_RETRY_S = 2.0
-THROTTLED_RETRY_S = 5.0
 
 Sent = tuple[Target, int]  # a target and the id of its attempt
 
 
 def write(chunk: Chunk, targets: Sequence[Target], ledger: Ledger, crm: Crm, lease_s: float) -> DynamicsError | None:
-    """Send all targets and settle or release their prospects. Returns the fault that stopped the writing, if any."""
-    ledger.extend(chunk.claim, lease_s)  # planning may have waited for the CRM
-    attempts = ledger.intend(chunk.claim, [_intent(chunk, target) for target in targets]) if targets else {}
+    """Send all targets and settle or release their prospects. Returns the fault that stopped the writing, if any.
+
+    The lease is renewed right before a request leaves; a worker that has lost it, stopped and continued by somebody,
+    sends nothing more.
+    """
+    attempts = ledger.intend(chunk.claim, [intent_of(chunk, target) for target in targets]) if targets else {}
     killpoints.reach("K3")
     for target in targets:
         if target.leader not in attempts:  # a newer revision came meanwhile, or the lease was lost
@@ -46,35 +38,13 @@ def write(chunk: Chunk, targets: Sequence[Target], ledger: Ledger, crm: Crm, lea
     stopped_by: DynamicsError | None = None
     for operation, table in sorted({(target.operation, target.table) for target, _ in sent}):
         group = [(t, a) for t, a in sent if (t.operation, t.table) == (operation, table)]
-        if stopped_by is None:
-            ledger.extend(chunk.claim, lease_s)
+        report = WriteReport({}, stopped_by)
+        if stopped_by is None and ledger.extend(chunk.claim, lease_s):
             report = _send(crm, operation, table, [target for target, _ in group])
             stopped_by = report.stopped_by
-        else:
-            report = WriteReport({}, stopped_by)
         killpoints.reach("K5")
         _settle_group(chunk, group, report, crm)
     return stopped_by
-
-
-def _intent(chunk: Chunk, target: Target) -> Intent:
-    leader = target.leader
-    content = target.contents[leader]
-    return Intent(
-        prospect_key=leader,
-        fence=chunk.fence(leader),
-        operation=target.operation,
-        table=target.table,
-        record_id=target.record_id,
-        etag=target.record["@etag"] if target.record else None,
-        content_hash=content.content_hash,
-        column_hashes=content.column_hashes,
-        changed_columns=tuple(sorted(target.values)),
-        matched_by=target.matched_by,
-        duplicates_found=target.duplicates_found,
-        revision=chunk.revision(leader),
-        generation=target.generation,
-    )
 
 
 def _send(crm: Crm, operation: str, table: str, targets: Sequence[Target]) -> WriteReport:
@@ -88,14 +58,19 @@ def _settle_group(chunk: Chunk, group: Sequence[Sent], report: WriteReport, crm:
         target.record_id: report.results.get(target.record_id) or WriteResult(target.record_id, WriteState.NOT_SENT)
         for target, _ in group
     }
+    in_doubt = isinstance(report.stopped_by, AccountError)  # then what was refused is the account's fault, too
     taken = [target for target, _ in group if results[target.record_id].state is WriteState.EXISTS]
-    owners = _owned_by_us(crm, taken)
+    owners = _owned_by_us(crm, taken) if taken else {}
     for target, attempt_id in group:
         result = results[target.record_id]
-        if result.state is WriteState.EXISTS:
-            _settle_taken(chunk, target, attempt_id, result, owners)
-        else:
-            _settle_result(chunk, target, attempt_id, result)
+        match result.state:
+            case WriteState.REFUSED | WriteState.UNCLASSIFIED if in_doubt:
+                chunk.release(target.members, 0.0, "account_in_doubt")
+                _close(chunk, attempt_id, "not_sent", result)
+            case WriteState.EXISTS:
+                _settle_taken(chunk, target, attempt_id, result, owners)
+            case _:
+                _settle_result(chunk, target, attempt_id, result)
 
 
 def _settle_result(chunk: Chunk, target: Target, attempt_id: int, result: WriteResult) -> None:
@@ -107,8 +82,8 @@ def _settle_result(chunk: Chunk, target: Target, attempt_id: int, result: WriteR
         case WriteState.UNKNOWN:
             chunk.release(target.members, result.retry_after_s or UNKNOWN_RETRY_S, "outcome_unknown")
         case WriteState.NOT_SENT:
-            chunk.release(target.members, result.retry_after_s or THROTTLED_RETRY_S, "not_sent")
-            _close(chunk, attempt_id, "not_landed", result)
+            chunk.release(target.members, result.retry_after_s or 0.0, "not_sent")
+            _close(chunk, attempt_id, "not_sent", result)
         case WriteState.STALE | WriteState.GONE:
             _decide_again(chunk, target, result)
             _close(chunk, attempt_id, "not_landed", result)
@@ -116,7 +91,7 @@ def _settle_result(chunk: Chunk, target: Target, attempt_id: int, result: WriteR
             _reject(chunk, target, result)
             _close(chunk, attempt_id, "refused", result)
         case _:
-            _settle_refused(chunk, target, result, Outcome.DEFERRED, "unclassified_refusal")
+            settle_refused(chunk, target, result, Outcome.DEFERRED, "unclassified_refusal")
             _close(chunk, attempt_id, "refused", result)
 
 
@@ -129,7 +104,7 @@ def _reject(chunk: Chunk, target: Target, result: WriteResult) -> None:
     if 0 < len(to_blame) < len(target.members):
         chunk.release([key for key in target.members if key not in to_blame], 0.0, "without_refused_value")
         target.members = to_blame
-    _settle_refused(chunk, target, result, Outcome.REJECTED, "refused_by_crm")
+    settle_refused(chunk, target, result, Outcome.REJECTED, "refused_by_crm")
 
 
 def _decide_again(chunk: Chunk, target: Target, result: WriteResult) -> None:
@@ -139,7 +114,7 @@ def _decide_again(chunk: Chunk, target: Target, result: WriteResult) -> None:
     elif result.state is WriteState.GONE:
         settle_dead(chunk, target, LinkState.DELETED)
     else:
-        _settle_refused(chunk, target, result, Outcome.DEFERRED, "record_keeps_changing")
+        settle_refused(chunk, target, result, Outcome.DEFERRED, "record_keeps_changing")
 
 
 def _settle_taken(
@@ -150,7 +125,7 @@ def _settle_taken(
     if ours is None:  # deleted between the refusal and our look
         _decide_again(chunk, target, result)
     elif not ours:
-        _settle_refused(chunk, target, result, Outcome.REJECTED, "id_conflict")
+        settle_refused(chunk, target, result, Outcome.REJECTED, "id_conflict")
     elif chunk.attempts(target.leader) or target.leader in chunk.resent:
         # What landed may be an older revision: the next sync compares.
         settle_target(chunk, target, Outcome.CREATED, result.request_id, recovered=True, content_known=False)
@@ -168,23 +143,6 @@ def _owned_by_us(crm: Crm, targets: Iterable[Target]) -> dict[UUID, bool]:
     for table, ids in by_table.items():
         records += crm.read(table, sorted(ids), ())
     return {UUID(record["@id"]): record.get("_createdby_value") in users for record in records}
-
-
-def _settle_refused(chunk: Chunk, target: Target, result: WriteResult, outcome: Outcome, reason: str) -> None:
-    for key in target.members:
-        chunk.settle(
-            key,
-            outcome,
-            reason=reason,
-            table=target.table,
-            record_id=target.record_id if target.operation == "update" else None,
-            matched_by=target.matched_by,
-            duplicates_found=target.duplicates_found,
-            error_code=result.code,
-            error_column=result.column,
-            error_message=result.message,
-            request_id=result.request_id,
-        )
 
 
 def _close(chunk: Chunk, attempt_id: int, what: str, result: WriteResult) -> None:

@@ -13,8 +13,8 @@ from pydantic import SecretStr
 from dynamics.captello.account import Auth, CaptelloAccount
 from dynamics.captello.client import CaptelloClient
 from dynamics.captello.source import CaptelloSource
+from dynamics.core.capture import Selection, SourcedProspect
 from dynamics.errors import AccountError
-from dynamics.sync.ports import Selection, SourcedProspect
 from sandbox.process import SandboxProcess
 from sandbox.sample import SHOW_ENDS, generate
 

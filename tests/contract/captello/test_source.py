@@ -15,8 +15,9 @@ from responses import matchers
 from dynamics.captello.account import Auth, CaptelloAccount
 from dynamics.captello.client import CaptelloClient
 from dynamics.captello.source import CaptelloSource
+from dynamics.core.capture import Selection
 from dynamics.errors import ContractError
-from dynamics.sync.ports import Selection, Source
+from dynamics.sync.ports import Source
 from tests.fakes.clock import FakeClock
 
 ORIGIN = "https://capture.example.com"

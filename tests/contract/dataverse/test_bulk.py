@@ -13,9 +13,9 @@ import pytest
 import requests
 import responses
 
+from dynamics.core.crm import RecordWrite, WriteReport, WriteState
 from dynamics.dataverse.bulk import BulkWriter
 from dynamics.errors import AccountError, ContractError, RateLimitedError, ServiceUnavailableError
-from dynamics.sync.ports import RecordWrite, WriteReport, WriteState
 from tests.contract.dataverse.support import (
     API,
     BATCH,

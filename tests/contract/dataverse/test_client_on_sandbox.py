@@ -12,12 +12,12 @@ import pytest
 from pydantic import SecretStr
 
 from dynamics.clock import SystemClock
+from dynamics.core.crm import CandidateQuery, RecordWrite, WriteState
 from dynamics.core.metadata import RequiredLevel
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
 from dynamics.errors import AccountError
 from dynamics.sync.budget import LocalBudget
-from dynamics.sync.ports import CandidateQuery, RecordWrite, WriteState
 from sandbox.process import SandboxProcess
 
 

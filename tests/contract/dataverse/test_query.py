@@ -12,10 +12,10 @@ import pytest
 import requests
 import responses
 
+from dynamics.core.crm import CandidateQuery, JsonObject
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.query import find_records, read_records
 from dynamics.errors import AccountError, ContractError, RateLimitedError, ServiceUnavailableError
-from dynamics.sync.ports import CandidateQuery, JsonObject
 from tests.contract.dataverse.support import (
     API,
     BATCH,

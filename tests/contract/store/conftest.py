@@ -5,8 +5,8 @@ from __future__ import annotations
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.ledger import Run
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import Run
 from tests.contract.store.samples import new_run
 from tests.fixtures.postgres import audit_url, postgres, store
 

@@ -10,18 +10,9 @@ from uuid import UUID, uuid4, uuid5
 
 import sqlalchemy as sa
 
-from dynamics.sync.ports import (
-    Claim,
-    DiscoveredProspect,
-    Intent,
-    Ledger,
-    Link,
-    LinkState,
-    Outcome,
-    Run,
-    Settlement,
-    SourcedProspect,
-)
+from dynamics.core.capture import DiscoveredProspect, SourcedProspect
+from dynamics.core.ledger import Claim, Intent, Link, LinkState, Outcome, Run, Settlement
+from dynamics.sync.ports import Ledger
 
 ORGANIZATION = UUID("b7a1c2d3-0000-4000-8000-000000000001")
 SEEN_AT = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)

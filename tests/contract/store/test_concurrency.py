@@ -9,8 +9,8 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 
+from dynamics.core.ledger import AttemptResult, Claim, Outcome, PersonClaim, Run, Settlement
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import AttemptResult, Claim, Outcome, PersonClaim, Run, Settlement
 from tests.contract.store.samples import (
     ORGANIZATION,
     claimed,

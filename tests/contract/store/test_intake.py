@@ -10,8 +10,8 @@ from typing import Any
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.ledger import Run
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import Run
 from tests.contract.store.samples import SEEN_AT, claimed, keys_of, new_run, one, prospect, rows
 
 LATER = SEEN_AT + timedelta(minutes=1)

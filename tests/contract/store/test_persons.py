@@ -9,8 +9,8 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.ledger import Claim, PersonClaim, PersonHold, Run
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import Claim, PersonClaim, PersonHold, Run
 from tests.contract.store.samples import (
     ORGANIZATION,
     claimed,

@@ -7,10 +7,10 @@ from uuid import UUID, uuid4
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.ledger import AttemptResult, Outcome, Run, RunCounts
 from dynamics.errors import ConfigurationError
 from dynamics.store.audit import AuditLog
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import AttemptResult, Outcome, Run, RunCounts
 from tests.contract.store.samples import (
     ORGANIZATION,
     claimed,

@@ -9,10 +9,10 @@ from uuid import uuid4
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.ledger import AttemptResult, LinkState, Outcome, PersonClaim, Run, Settlement
 from dynamics.errors import ContractError
 from dynamics.store.audit import AuditLog
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import AttemptResult, LinkState, Outcome, PersonClaim, Run, Settlement
 from tests.contract.store.samples import (
     ORGANIZATION,
     claimed,
@@ -214,11 +214,7 @@ class TestOpenAttempts:
         assert live.lease_until is not None
         assert dead.lease_until is None
         assert replace(live, lease_until=None) == dead
-        assert (dead.attempt_id, dead.run_id, dead.prospect_key) == (attempts[key], run.run_id, key)
-        for name in ("operation", "table", "record_id", "etag", "content_hash", "column_hashes", "changed_columns"):
-            assert getattr(dead, name) == getattr(made, name)
-        for name in ("matched_by", "duplicates_found", "revision", "generation"):
-            assert getattr(dead, name) == getattr(made, name)
+        assert (dead.attempt_id, dead.run_id, dead.intent) == (attempts[key], run.run_id, made)
         assert ledger.open_attempts(uuid4(), [key]) == []
 
     def test_a_lease_is_told_by_the_clock_of_whoever_asks(
@@ -256,24 +252,13 @@ class TestSettleAttempt:
         ledger.finish_run(run.run_id, "failed", 0)
         lapse(store)
         (attempt,) = ledger.open_attempts(ORGANIZATION, [key])
-        assert ledger.settle_attempt(attempt, created(claim, key, recovered=True)) is True
+        assert ledger.settle_attempts([(attempt, created(claim, key, recovered=True))]) == 1
         assert one(store, "SELECT outcome, recovered FROM sync.outcome") == {"outcome": "created", "recovered": True}
         assert one(store, "SELECT result FROM sync.attempt")["result"] == "landed"
         assert one(store, "SELECT created FROM sync.audit_run")["created"] == 1
         assert ledger.links(ORGANIZATION, [key]) == [link(key)]
-        assert ledger.settle_attempt(attempt, created(claim, key, recovered=True)) is False
+        assert ledger.settle_attempts([(attempt, created(claim, key, recovered=True))]) == 0
         assert ledger.settle(claim, [created(claim, key)]) == 0
-
-    def test_what_did_not_land_is_deferred(self, ledger: PostgresLedger, run: Run, store: sa.Engine) -> None:
-        discovered(ledger, run, "a")
-        claim = claimed(ledger, run)
-        (key,) = keys_of(claim)
-        ledger.intend(claim, [intent(claim, key)])
-        ledger.release(claim, [key], 3600.0, "outcome_unknown")
-        (attempt,) = ledger.open_attempts(ORGANIZATION, [key])
-        deferred = Settlement(key, 0, 1, Outcome.DEFERRED, reason="run_abandoned")
-        assert ledger.settle_attempt(attempt, deferred) is True
-        assert one(store, "SELECT result FROM sync.attempt")["result"] == "not_landed"
 
     def test_an_attempt_of_a_settled_item_is_closed_and_the_outcome_stands(
         self, ledger: PostgresLedger, run: Run, store: sa.Engine
@@ -284,7 +269,7 @@ class TestSettleAttempt:
         ledger.intend(claim, [intent(claim, key)])
         ledger.settle(claim, [created(claim, key, outcome=Outcome.UNCHANGED)])
         (attempt,) = ledger.open_attempts(ORGANIZATION, [key])
-        assert ledger.settle_attempt(attempt, created(claim, key, recovered=True)) is False
+        assert ledger.settle_attempts([(attempt, created(claim, key, recovered=True))]) == 0
         assert ledger.open_attempts(ORGANIZATION, [key]) == []
         assert one(store, "SELECT outcome FROM sync.outcome")["outcome"] == "unchanged"
 
@@ -294,7 +279,7 @@ class TestSettleAttempt:
         (key,) = keys_of(claim)
         ledger.intend(claim, [intent(claim, key)])
         (attempt,) = ledger.open_attempts(ORGANIZATION, [key])
-        assert ledger.settle_attempt(attempt, created(claim, key, recovered=True)) is False
+        assert ledger.settle_attempts([(attempt, created(claim, key, recovered=True))]) == 0
         assert ledger.open_attempts(ORGANIZATION, [key]) != []
         assert ledger.settle(claim, [created(claim, key)]) == 1
 

@@ -11,10 +11,10 @@ import psycopg
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.ledger import AttemptResult, Run
 from dynamics.errors import AccountError, ConfigurationError, ContractError, DynamicsError, TransientError
 from dynamics.store.ledger import PostgresLedger
 from dynamics.store.transactions import WAITS_S, Transactions
-from dynamics.sync.ports import AttemptResult, Run
 from tests.contract.store.samples import (
     ORGANIZATION,
     claimed,

@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.ledger import Run
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.ports import Run
 from tests.contract.store.samples import (
     claimed,
     created,

@@ -11,8 +11,8 @@ from typing import Any
 import pytest
 
 from dynamics.captello.files import FileSource
+from dynamics.core.capture import Selection
 from dynamics.errors import ConfigurationError
-from dynamics.sync.ports import Selection
 
 NOTHING = Selection()
 SAVE = "Save the file as UTF-8; spreadsheets call it 'CSV UTF-8'."

@@ -11,13 +11,15 @@ from uuid import UUID, uuid4
 
 import pytest
 
+from dynamics.core.capture import Selection, SourcedProspect
+from dynamics.core.crm import WriteReport
 from dynamics.core.identity import mint_record_id
+from dynamics.core.ledger import Outcome, Run, Settlement
 from dynamics.core.mapping import parse_mapping
 from dynamics.core.policy import Check, CreateRule, MatchBy, Policy, Several
 from dynamics.errors import AccountError, ServiceUnavailableError
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import Engine
-from dynamics.sync.ports import Outcome, Run, Selection, Settlement, SourcedProspect, WriteReport
 from tests.fakes.clock import FakeClock
 from tests.fakes.crm import SOMEBODY, US, FakeCrm
 from tests.fakes.ledger import FakeLedger

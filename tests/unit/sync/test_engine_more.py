@@ -16,10 +16,11 @@ import typer
 
 from dynamics import cli
 from dynamics.assembly import SyncService
+from dynamics.core.crm import RecordWrite, WriteReport, WriteResult, WriteState
+from dynamics.core.ledger import Outcome, Run
 from dynamics.core.policy import Check, MatchBy
 from dynamics.errors import AccountError, ServiceUnavailableError
 from dynamics.sync.engine import Engine
-from dynamics.sync.ports import Outcome, RecordWrite, Run, WriteReport, WriteResult, WriteState
 from tests.unit.sync.test_engine import ANA, MAPPINGS, ORGANIZATION, POLICY, Prospects, Stage, ana, stage, words
 
 __all__ = ["stage"]
@@ -247,7 +248,7 @@ def test_after_a_transient_fault_the_worker_waits_before_its_next_chunk(stage: S
 
     stage.crm.find = down  # type: ignore[method-assign]
     with pytest.raises(ServiceUnavailableError):
-        Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, chunk_size=1).drain("w")
+        Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, chunk_size=1, lanes=1).drain("w")
     assert all(later - earlier >= 7.0 for earlier, later in pairwise(asked))
 
 

@@ -1,6 +1,6 @@
-"""A chunk of prospects on its way from claim to settlement, and the values the steps hand to each other.
+"""A chunk of prospects on its way from claim to settlement, and the values the steps of the engine hand to each other.
 
-Decides nothing: `planning` decides, `writing` does, `recovery` clears up what an earlier, stopped worker left open.
+Decides nothing. What the engine settles is noted here and reaches the ledger at the chunk's end, in one transaction.
 """
 
 from __future__ import annotations
@@ -12,8 +12,9 @@ from uuid import UUID
 
 import pandas as pd
 
+from dynamics.core.crm import JsonObject
+from dynamics.core.ledger import AttemptResult, Claim, Link, OpenAttempt, Outcome, Settlement
 from dynamics.core.prospect import prospect_frame
-from dynamics.sync.ports import AttemptResult, Claim, JsonObject, Link, OpenAttempt, Outcome, Settlement
 
 
 @dataclass(frozen=True)
@@ -71,6 +72,7 @@ class Chunk:
         self.releases: list[Release] = []
         self.suspects: dict[int, list[OpenAttempt]] = {}  # updates that may have landed: see recovery
         self.links: dict[int, Link] = {}
+        self.followed: set[int] = set()  # prospects whose link led to a record that was merged into another
         self.resent: set[int] = set()  # creates that did not land before and go out again under the same id
         sources = zip(self.frame["source"], self.frame["prospect_id"], strict=True)
         self._identities = dict(zip(self.open, sources, strict=True))

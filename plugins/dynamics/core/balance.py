@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from dynamics.sync.ports import RunCounts
+from dynamics.core.ledger import RunCounts
 
 
 @dataclass(frozen=True)
