@@ -214,7 +214,7 @@ def _service() -> SyncService:
 
 @contextmanager
 def _stoppable(service: SyncService) -> Iterator[None]:
-    """SIGTERM, and the first Ctrl-C, end the work in good order: what is on the wire is settled, the rest given back."""
+    """SIGTERM and the first Ctrl-C end the work in good order: what is on the wire is settled, the rest given back."""
 
     def stop(number: int, _frame: object) -> None:
         signal.signal(number, signal.SIG_DFL)  # whoever asks twice does not want to wait

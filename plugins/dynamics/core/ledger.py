@@ -43,6 +43,7 @@ TRANSITIONS: Mapping[str, frozenset[tuple[ItemState, ItemState]]] = {
     "intend": frozenset({(_CLAIMED, _SENT)}),
     "release": frozenset({(_CLAIMED, _PENDING), (_SENT, _PENDING)}),
     "settle": frozenset({(_CLAIMED, _SETTLED), (_SENT, _SETTLED)}),
+    "settle_attempts": frozenset({(_PENDING, _CLAIMED), (_CLAIMED, _CLAIMED), (_SENT, _CLAIMED), (_CLAIMED, _SETTLED)}),
     "abandon": frozenset({(_PENDING, _SETTLED), (_CLAIMED, _SETTLED), (_SENT, _SETTLED)}),
 }
 

@@ -171,7 +171,8 @@ class _Shift:
         return more
 
     def _round(self) -> tuple[DynamicsError | None, bool]:
-        if len(self._in_flight) >= self._lanes and (fault := self._collect(all_lanes=False)):
+        full = len(self._in_flight) >= self._lanes
+        if fault := self._collect(all_lanes=False, at_most_s=None if full else 0.0):
             return fault, True
         if self._clock.stopping:
             return None, True

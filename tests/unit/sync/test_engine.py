@@ -87,7 +87,7 @@ class Stage:
         return run
 
     def drain(self, run: Run, policy: Policy = POLICY, worker: str = "w") -> Counter[Outcome]:
-        engine = Engine(run, policy, MAPPINGS, self.ledger, self.crm, self.clock)
+        engine = Engine(run, policy, MAPPINGS, self.ledger, self.crm, self.clock, lanes=1)
         return engine.drain(worker).outcomes
 
     def sync(self, *prospects: dict[str, Any], policy: Policy = POLICY, dry_run: bool = False) -> list[Settlement]:
