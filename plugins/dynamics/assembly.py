@@ -33,10 +33,11 @@ from dynamics.config import (
     load_mapping_set,
 )
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault
+from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.budget import LocalBudget
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LEASE_S, Drained, Engine
 from dynamics.sync.ports import Organization, Outcome, Run, Selection, Source
@@ -174,8 +175,9 @@ class SyncService:
         return DataverseClient(connected, budget=budget, clock=SystemClock(), on_token=self.on_token)
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
-        client_id = dynamics_account(self.connection_of(account)).client_id
-        return DatabaseBudget(self.audit, run.organization_id, client_id, SystemClock())
+        users = dynamics_account(self.connection_of(account)).users
+        lease_s = min(lease_seconds(), SLOT_LEASE_S)
+        return DatabaseBudget(self.audit, run.organization_id, users, SystemClock(), lease_s=lease_s)
 
     def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
         mappings = load_mapping_set(self.include, action.mapping)

@@ -15,8 +15,8 @@ from dynamics.clock import SystemClock
 from dynamics.core.metadata import RequiredLevel
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import AccountError
-from dynamics.sync.budget import LocalBudget
 from dynamics.sync.ports import CandidateQuery, RecordWrite, WriteState
 from sandbox.process import SandboxProcess
 
