@@ -38,10 +38,11 @@ from dynamics.core.capture import Selection
 from dynamics.core.crm import Organization
 from dynamics.core.ledger import Outcome, Run
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault
+from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
-from dynamics.sync.budget import LocalBudget
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LEASE_S, Drained, Engine
 from dynamics.sync.ports import Source
@@ -185,8 +186,10 @@ class SyncService:
         return DataverseClient(connected, budget=budget, clock=self.clock, on_token=self.on_token)
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
-        client_id = dynamics_account(self.connection_of(account)).client_id
-        return DatabaseBudget(self.audit, run.organization_id, client_id, self.clock)
+        users = dynamics_account(self.connection_of(account)).users
+        urgent = run.trigger == "fulfillment"
+        lease_s = min(lease_seconds(), SLOT_LEASE_S)
+        return DatabaseBudget(self.audit, run.organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
 
     def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
         mappings = load_mapping_set(self.include, action.mapping)

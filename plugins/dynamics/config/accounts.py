@@ -70,6 +70,7 @@ def dynamics_account(fields: ConnectionFields) -> DataverseAccount:
         sandbox=sandbox,
         ca_bundle=ca_bundle,
         application_users=application_users,
+        connection_id=fields.conn_id,
     )
 
 

@@ -76,8 +76,10 @@ class DataverseAccount(BaseModel):
         authority: where tokens come from; None means the sign-in host of the environment's cloud.
         sandbox: this is a stand-in on this machine.
         ca_bundle: path of the certificates to trust instead of the usual ones.
-        application_users: client ids of further application users that write for us.
+        application_users: client ids of further application users that write for us. The account's credential signs
+            in all of them: register the same certificate with each.
         timeout_s: how long an answer may take; Dataverse itself gives up after about two minutes.
+        connection_id: the connection it was read from, for messages.
     """
 
     model_config = ConfigDict(frozen=True, extra="forbid", hide_input_in_errors=True)
@@ -93,6 +95,7 @@ class DataverseAccount(BaseModel):
     ca_bundle: str | None = None
     application_users: tuple[str, ...] = ()
     timeout_s: float = Field(120.0, gt=0)
+    connection_id: str | None = None
 
     @model_validator(mode="before")
     @classmethod
@@ -107,6 +110,22 @@ class DataverseAccount(BaseModel):
         if self.client_secret is None and self.certificate is None:
             raise ValueError("neither a client secret nor a certificate is given")
         return self
+
+    @property
+    def users(self) -> tuple[str, ...]:
+        """Client ids of all application users, each once, the account's own first."""
+        return tuple(dict.fromkeys((self.client_id, *self.application_users)))
+
+    @property
+    def title(self) -> str:
+        """How messages name it: by its connection, and where there are several, by its application user."""
+        name = f"connection {self.connection_id}" if self.connection_id else self.environment_url
+        return f"{name}, application user {self.client_id}" if len(self.users) > 1 else name
+
+    def as_user(self, client_id: str) -> DataverseAccount:
+        """The same account, signing in as one of its application users."""
+        own = client_id or self.client_id
+        return self.model_copy(update={"client_id": own, "application_users": self.users})
 
     @property
     def authority_url(self) -> str:

@@ -26,10 +26,17 @@ from pydantic import SecretStr
 
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.session import Answer, BodyTooLargeError, Session, retry_after_s
-from dynamics.errors import AccountError, DynamicsError, RateLimitedError, ServiceUnavailableError, TransientError
+from dynamics.errors import (
+    AccessError,
+    AccountError,
+    DynamicsError,
+    RateLimitedError,
+    ServiceUnavailableError,
+    TransientError,
+)
 from dynamics.sync.ports import Clock
 
-OPERATION, SUBJECT = "sign in", "Entra ID"
+OPERATION = "sign in to"
 EARLY_S = 300.0  # a token is replaced so long before its end, or in the last tenth of a short life
 MAX_TRIES = 4
 MAX_WAIT_S = 60.0
@@ -128,7 +135,7 @@ class TokenSource:
 
     def _acquire(self) -> tuple[str, float]:
         authority = self._account.authority_url
-        client = _MsalHttpClient(self._session, authority, self._clock)
+        client = _MsalHttpClient(self._session, authority, self._account.title, self._clock)
         try:
             application = msal.ConfidentialClientApplication(
                 self._account.client_id,
@@ -151,8 +158,9 @@ class TokenSource:
 class _MsalHttpClient:
     """The HTTP client msal is given. Stays with the authority's host; keeps faults of the service out of msal."""
 
-    def __init__(self, session: Session, authority: str, clock: Clock) -> None:
+    def __init__(self, session: Session, authority: str, title: str, clock: Clock) -> None:
         self._session = session
+        self.title = title  # of the account, for messages
         self._host = urlsplit(authority).netloc.lower()
         self._clock = clock
         self.refusal = ""  # msal words a refusal anew and drops its code
@@ -169,15 +177,16 @@ class _MsalHttpClient:
 
     def _send(self, method: str, url: str, content: dict[str, Any]) -> _MsalAnswer:
         if not self._may_ask(url):
-            raise AccountError(OPERATION, SUBJECT, detail="the authority sends us to another host: check the authority")
+            detail = "the authority sends us to another host: check the authority"
+            raise AccountError("", self.title, detail=detail)
         try:
             answer = self._session.send(method, url, **content)
         except requests.exceptions.SSLError as wrong:
             detail = "the sign-in host's certificate is not trusted: check the authority and the CA bundle"
-            raise AccountError(OPERATION, SUBJECT, detail=detail) from wrong
+            raise AccountError("", self.title, detail=detail) from wrong
         except (requests.RequestException, BodyTooLargeError) as lost:
-            raise ServiceUnavailableError(OPERATION, SUBJECT, detail=f"no answer: {type(lost).__name__}") from lost
-        fault = _fault_of_service(answer, self._clock)
+            raise ServiceUnavailableError(OPERATION, self.title, detail=f"no answer: {type(lost).__name__}") from lost
+        fault = _fault_of_service(answer, self.title, self._clock)
         if fault is not None:
             raise fault
         given = _MsalAnswer(answer)
@@ -203,14 +212,14 @@ class _MsalAnswer:
         """Statuses that would raise never come this far."""
 
 
-def _fault_of_service(answer: Answer, clock: Clock) -> TransientError | None:
+def _fault_of_service(answer: Answer, title: str, clock: Clock) -> TransientError | None:
     """What is not Entra's word on our credentials: it is busy, down, or something in between answered for it."""
     wait_s = retry_after_s(answer.headers, clock.now())
     if answer.status == 429:
-        return RateLimitedError(OPERATION, SUBJECT, retry_after_s=wait_s, status=429)
+        return RateLimitedError(OPERATION, title, retry_after_s=wait_s, status=429)
     if answer.status < 500 and _is_json(answer.body):
         return None
-    return ServiceUnavailableError(OPERATION, SUBJECT, retry_after_s=wait_s, status=answer.status)
+    return ServiceUnavailableError(OPERATION, title, retry_after_s=wait_s, status=answer.status)
 
 
 def _is_json(body: bytes) -> bool:
@@ -220,41 +229,42 @@ def _is_json(body: bytes) -> bool:
         return False
 
 
-def _refusal(client: _MsalHttpClient) -> AccountError:
+def _refusal(client: _MsalHttpClient) -> AccessError:
     """An error in our own words: Entra's text names ids, and may change any day."""
     found = _AADSTS.search(client.refusal)
     if found is None:
         detail = "no token: check tenant id, client id and authority of the connection"
-        return AccountError(OPERATION, SUBJECT, detail=detail, status=client.status)
+        return AccessError("", client.title, detail=detail, status=client.status)
     detail = REMEDIES.get(int(found[1]), "no token: look up the code, and check the connection")
-    return AccountError(OPERATION, SUBJECT, detail=detail, status=client.status, code=found[0])
+    return AccessError("", client.title, detail=detail, status=client.status, code=found[0])
 
 
 def _credential(account: DataverseAccount) -> str | dict[str, str]:
     """What msal wants: the secret, or the parts of the certificate file. Raises AccountError for an unusable file."""
+    title = account.title
     if account.certificate is None:
         return account.client_secret.get_secret_value() if account.client_secret else ""
-    blocks = {block[1].rpartition(" ")[2]: block[0] for block in _PEM_BLOCK.finditer(_pem(account.certificate))}
+    blocks = {block[1].rpartition(" ")[2]: block[0] for block in _PEM_BLOCK.finditer(_pem(account.certificate, title))}
     if not {"KEY", "CERTIFICATE"} <= blocks.keys():
-        raise _unusable("must hold the certificate and its private key, both as PEM")
+        raise _unusable(title, "must hold the certificate and its private key, both as PEM")
     password = account.certificate_password.get_secret_value() if account.certificate_password else None
     try:
         load_pem_private_key(blocks["KEY"].encode(), password.encode() if password is not None else None)
     except (ValueError, TypeError, UnsupportedAlgorithm) as wrong:
-        raise _unusable("has a private key that cannot be opened: check the key and its password") from wrong
+        raise _unusable(title, "has a private key that cannot be opened: check the key and its password") from wrong
     credential = {"private_key": blocks["KEY"], "public_certificate": blocks["CERTIFICATE"]}
     return credential | {"passphrase": password} if password is not None else credential
 
 
-def _pem(certificate: SecretStr) -> str:
+def _pem(certificate: SecretStr, title: str) -> str:
     text = certificate.get_secret_value()
     if _PEM_BLOCK.search(text):
         return text
     try:
         return Path(text).read_text(encoding="ascii")
     except (OSError, ValueError) as unreadable:
-        raise _unusable("is neither PEM text nor a file that can be read") from unreadable
+        raise _unusable(title, "is neither PEM text nor a file that can be read") from unreadable
 
 
-def _unusable(what: str) -> AccountError:
-    return AccountError(OPERATION, SUBJECT, detail=f"the certificate of the connection {what}")
+def _unusable(title: str, what: str) -> AccountError:
+    return AccountError("", title, detail=f"the certificate of the connection {what}")

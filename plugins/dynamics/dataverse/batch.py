@@ -105,11 +105,11 @@ def parse_batch(answer: Answer) -> list[Answer]:
     delimiter = b"\r\n--" + found[1].encode("latin-1")
     sections = (b"\r\n" + answer.body).split(delimiter)
     # The first holds what stands before the parts; the last what stands behind: the closing "--" if all is there.
-    parsed = [_parse_part(section) for section in sections[1:-1]]
+    parsed = [_parse_part(section, answer.sent_as) for section in sections[1:-1]]
     return [part for part in parsed if part is not None]
 
 
-def _parse_part(section: bytes) -> Answer | None:
+def _parse_part(section: bytes, sent_as: str) -> Answer | None:
     _, _, message = section.partition(b"\r\n\r\n")
     head, _, body = message.partition(b"\r\n\r\n")
     status_line, *lines = head.split(b"\r\n")
@@ -118,7 +118,7 @@ def _parse_part(section: bytes) -> Answer | None:
         return None
     pairs = (line.decode("latin-1").partition(":") for line in lines)
     headers = CaseInsensitiveDict({name.strip(): value.strip() for name, _, value in pairs})
-    return Answer(int(status[1]), headers, body.strip(b"\r\n"))
+    return Answer(int(status[1]), headers, body.strip(b"\r\n"), sent_as)
 
 
 def slices(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:

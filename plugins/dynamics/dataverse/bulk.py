@@ -19,6 +19,7 @@ import orjson
 from dynamics.core.crm import RecordWrite, WriteReport, WriteState
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.batch import Part, slices, write_batch
+from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.fates import created, refused, written
 from dynamics.dataverse.faults import Fault, FaultClass, classify, is_not_offered, read_fault, request_id, safe_message
 from dynamics.dataverse.session import Answer
@@ -40,28 +41,32 @@ class BulkWriter:
 
     Args:
         executor: runs the requests of one write side by side.
+        breakers: stop a write that a rule of the organisation refuses row after row.
         create_rows, update_rows: records a request.
     """
 
     transport: Transport
     clock: Clock
     executor: ThreadPoolExecutor
+    breakers: Breakers
     create_rows: int
     update_rows: int
 
     def create(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
         """Create all rows under their ids. See `Crm.create`."""
         if table.bulk_create:
-            return self._run(table, writes, self.create_rows, self._create_multiple)
-        return self._run(table, writes, self.update_rows, self._create_each)
+            return self._run(table, writes, "create", self.create_rows, self._create_multiple)
+        return self._run(table, writes, "create", self.update_rows, self._create_each)
 
     def update(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
         """Update rows, each on its own version. See `Crm.update`."""
-        return self._run(table, writes, self.update_rows, self._update_each)
+        return self._run(table, writes, "update", self.update_rows, self._update_each)
 
-    def _run(self, table: TableMetadata, writes: Sequence[RecordWrite], size: int, send: Sender) -> WriteReport:
+    def _run(
+        self, table: TableMetadata, writes: Sequence[RecordWrite], operation: str, size: int, send: Sender
+    ) -> WriteReport:
         """Send all chunks, ordered by id so that requests side by side take locks in one order."""
-        tally = Tally(writes)
+        tally = Tally(writes, self.breakers.of(table.logical_name, operation))
         chunks = list(slices(sorted(writes, key=lambda write: write.record_id.int), size))
         if len(chunks) == 1:
             self._guarded(send, table, chunks[0], tally)
@@ -88,13 +93,15 @@ class BulkWriter:
         if tally.stopped:
             return
         try:
-            answer = self._send_multiple(table, writes)
+            with tally.request():
+                answer = self._send_multiple(table, writes)
+                tally.put(created(writes, answer) if answer.status < 300 else ())
         except OutcomeUnknownError as lost:
             tally.put_all(writes, WriteState.UNKNOWN, lost.request_id)
             return
         if answer.status < 300:
-            tally.put(created(writes, answer))
-        elif is_not_offered(read_fault(answer)) or len(writes) <= ROWS_TO_ISOLATE:
+            return
+        if is_not_offered(read_fault(answer)) or len(writes) <= ROWS_TO_ISOLATE:
             self._create_each(table, writes, tally)
         else:
             half = len(writes) // 2
@@ -126,8 +133,9 @@ class BulkWriter:
         """Send rows as conditional PATCHes in one batch; those the database undid, again."""
         rest = writes
         for resends in itertools.count():
-            rest, fault = self._send_batch(operation, table, rest, tally)
-            if fault is None:
+            with tally.request():
+                rest, fault = self._send_batch(operation, table, rest, tally)
+            if fault is None or tally.stopped:
                 return
             self._back_off(operation, table, resends, rest, fault)
 

@@ -18,13 +18,14 @@ from dynamics.core.crm import CandidateQuery, JsonObject, Organization, RecordWr
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse import identity
 from dynamics.dataverse.account import DataverseAccount
+from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
 from dynamics.dataverse.metadata import read_table
 from dynamics.dataverse.query import find_records, read_records
 from dynamics.dataverse.transport import Transport
 from dynamics.sync.ports import Budget, Clock
 
-CONCURRENCY = 4
+CONCURRENCY = 16  # no more than the budget gives places for are on the way
 CREATE_ROWS = 125  # the engine's 500 prospects leave in one go
 UPDATE_ROWS = 50
 
@@ -33,7 +34,7 @@ class DataverseClient:
     """A `Crm`. May be shared by threads; close it, or use it as a context manager.
 
     Args:
-        concurrency: requests of one bulk write side by side.
+        concurrency: requests of all bulk writes side by side.
         create_rows, update_rows: records a request, of CreateMultiple and of a batch of updates.
         on_token: hears every access token, for whoever keeps secrets out of logs.
     Raises:
@@ -52,9 +53,11 @@ class DataverseClient:
         on_token: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._account = account
-        self._transport = Transport(account, budget, clock, concurrency, on_token)
+        self._transport = Transport(account, budget, clock, on_token)
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="dataverse")
-        self._writer = BulkWriter(self._transport, clock, self._executor, create_rows, update_rows)
+        self._writer = BulkWriter(
+            self._transport, clock, self._executor, Breakers(account.title), create_rows, update_rows
+        )
         self._asking = threading.Lock()
         self._tables: dict[str, TableMetadata] = {}
         self._organization: Organization | None = None

@@ -1,8 +1,9 @@
 """Decides what a refusal of Dataverse means: whose fault it is, which column, and what a person may be told of it.
 
 Three fault classes (row, account, transient) and the ordinary outcomes of conditional writes. A code that nobody has
-classified is never held against a row. Texts are our own, because the wire's repeat what stands in the row; the one
-exception is a plug-in's refusal, which is cut and masked.
+classified is never held against a row: with a status of 500 or more it is transient, else it stays unclassified. Texts
+are our own, because the wire's repeat what stands in the row; the one exception is a plug-in's refusal, which is cut
+and masked.
 
 Source: Microsoft Learn, "Web service error codes", "Compose HTTP requests and handle errors".
 """
@@ -75,6 +76,8 @@ CODES: Mapping[str, tuple[FaultClass, str]] = {
     "0x80040333": (ROW, "a duplicate detection rule found a record like this one"),
     "0x80040229": (ROW, "the owner cannot own this record"),
     "0x8004022b": (ROW, "the owner is a disabled user"),
+    "0x80040519": (ROW, "the lead is closed"),
+    "0x80040302": (ROW, "the marketing list is locked"),
     "0x80040517": (ROW, "the account or contact it belongs to is inactive"),
     "0x80040230": (ROW, "the record is inactive"),
     "0x8004022e": (ROW, "the record is read-only"),
@@ -94,6 +97,9 @@ CODES: Mapping[str, tuple[FaultClass, str]] = {
     "0x80041a02": (ACCOUNT, "a mapped column cannot be updated: correct the mapping"),
     "0x80041102": (ACCOUNT, "a table does not exist in this organisation: correct the mapping"),
     "0x80041103": (ACCOUNT, "a column does not exist in this organisation: correct the mapping"),
+    "0x80060890": (ACCOUNT, "an alternate key does not exist in this organisation: correct the mapping"),
+    "0x80040301": (ACCOUNT, "the marketing list holds members of another table: choose another list"),
+    "0x80081018": (ACCOUNT, "the application user may not create the account of a lead: add the privilege"),
     "0x8006088a": (ACCOUNT, "a table or message does not exist in this organisation"),
     "0x8006088d": (ACCOUNT, "the table has optimistic concurrency switched off: switch it on"),
     # later
@@ -108,6 +114,24 @@ CODES: Mapping[str, tuple[FaultClass, str]] = {
     "0x80040224": (UNCLASSIFIED, "a plug-in of the organisation failed"),
     "0x80081111": (UNCLASSIFIED, "a plug-in of the organisation took too long"),
 }
+# We are not let in, which may pass while a person exchanges a secret or a role.
+ACCESS_CODES = frozenset(
+    {
+        "0x80072560",
+        "0x80040225",
+        "0x80040220",
+        "0x80042f09",
+        "0x80040256",
+        "0x8004a110",
+        "0x8004f502",
+        "0x8004f504",
+        "0x8004f507",
+        "0x80081018",
+    }
+)
+# When these hit row after row, a rule of the organisation is to blame and no row's value.
+RULE_CODES = frozenset({PLUGIN_REFUSAL, "0x80040224", "0x80081111", "0x80048306", "0x80040229", "0x8004022b"})
+FEWER_CODES = frozenset({"0x80072321", "0x80072326"})  # too much work, or too many requests, at once
 SQL_ERROR = "0x80044150"
 # Deadlock; and bulk messages finding their table type or procedure not yet built on first use.
 _REPEATABLE_SQL = re.compile(r"Sql Number: (?:1205|3732|2766|2812)\b", re.IGNORECASE)
@@ -155,6 +179,11 @@ def classify(fault: Fault) -> FaultClass:
     if fault.status == 413:
         return ROW
     return TRANSIENT if fault.status in (408, 429) or fault.status >= 500 else UNCLASSIFIED
+
+
+def keeps_out(fault: Fault) -> bool:
+    """Whether a refusal for which a person must act says that we are not let in, rather than what is wrong inside."""
+    return fault.code in ACCESS_CODES or (fault.status in (401, 403) and fault.code not in CODES)
 
 
 def is_not_offered(fault: Fault) -> bool:

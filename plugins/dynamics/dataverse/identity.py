@@ -49,7 +49,7 @@ def who_am_i(transport: Transport) -> Identity:
 def organization(transport: Transport, account: DataverseAccount) -> Organization:
     """Who we are, with all application users of the account. Raises as `who_am_i`."""
     identity = who_am_i(transport)
-    users = {identity.user_id, *_application_users(transport, account.application_users)}
+    users = {identity.user_id, *_application_users(transport, account.users if account.application_users else ())}
     return Organization(identity.organization_id, frozenset(users), account.environment_url)
 
 

@@ -21,6 +21,8 @@ from dynamics.dataverse.account import DataverseAccount
 CONNECT_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 256 * 1024 * 1024  # several full pages of 5,000 wide rows in one batch answer stay well below
 _PIECE_BYTES = 256 * 1024
+POOL_SIZE = 16
+LONGEST_WAIT_S = 86_400.0
 
 
 class BodyTooLargeError(Exception):
@@ -41,11 +43,15 @@ class Bearer(AuthBase):
 
 @dataclass(frozen=True)
 class Answer:
-    """An HTTP answer, read to its end. Names in `headers` compare without case."""
+    """An HTTP answer, read to its end. Names in `headers` compare without case.
+
+    `sent_as` is the application user that asked; empty means the account's own.
+    """
 
     status: int
     headers: Mapping[str, str]
     body: bytes
+    sent_as: str = ""
 
 
 class Session:
@@ -55,7 +61,7 @@ class Session:
     are used, except for a sandbox, which is on this machine.
     """
 
-    def __init__(self, account: DataverseAccount, pool_size: int = 4) -> None:
+    def __init__(self, account: DataverseAccount, pool_size: int = POOL_SIZE) -> None:
         self._timeout = (CONNECT_TIMEOUT_S, account.timeout_s)
         self._verify = account.ca_bundle
         self._session = requests.Session()
@@ -100,8 +106,9 @@ def retry_after_s(headers: Mapping[str, str], now: datetime) -> float | None:
     """Seconds to wait as `Retry-After` asks, in seconds or as a date; None when it asks for nothing readable."""
     text = headers.get("Retry-After", "").strip()
     if text.isdecimal():
-        return float(text)
+        return min(float(text), LONGEST_WAIT_S)
     try:
-        return max((parsedate_to_datetime(text) - now).total_seconds(), 0.0)
-    except (TypeError, ValueError):  # no date, or one without its zone
+        seconds = (parsedate_to_datetime(text) - now).total_seconds()
+    except (TypeError, ValueError, OverflowError):  # no date, or one without its zone
         return None
+    return min(max(seconds, 0.0), LONGEST_WAIT_S)

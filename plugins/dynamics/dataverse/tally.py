@@ -6,17 +6,23 @@ A record nobody reported on was not sent: that is the answer for whatever a faul
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from uuid import UUID
 
 from dynamics.core.crm import RecordWrite, WriteReport, WriteResult, WriteState
+from dynamics.dataverse.breaker import Breaker
 from dynamics.errors import DynamicsError, TransientError
 
 
 class Tally:
-    """Results of one bulk write, by record id. For any number of threads."""
+    """Results of one bulk write, by record id. For any number of threads.
 
-    def __init__(self, writes: Sequence[RecordWrite]) -> None:
+    `breaker` counts what this and other writes of the same table and operation come to.
+    """
+
+    def __init__(self, writes: Sequence[RecordWrite], breaker: Breaker) -> None:
+        self._breaker = breaker
         self._ids = [write.record_id for write in writes]
         if len(set(self._ids)) < len(self._ids):
             raise ValueError("one record stands in a bulk write twice")
@@ -34,9 +40,19 @@ class Tally:
         with self._lock:
             self._stopped_by = self._stopped_by or fault
 
+    @contextmanager
+    def request(self) -> Iterator[None]:
+        """Around one request and the record of its fates. Raises AccountError: the breaker is open."""
+        with self._breaker.watched():
+            yield
+        if self._breaker.fault is not None:
+            self.stop(self._breaker.fault)
+
     def put(self, results: Iterable[WriteResult]) -> None:
         """Record what became of some records."""
-        self._results.update({result.record_id: result for result in results})
+        for result in results:
+            self._results[result.record_id] = result
+            self._breaker.count(result)
 
     def put_all(self, writes: Iterable[RecordWrite], state: WriteState, request_id: str | None) -> None:
         """Record the same state for several records."""

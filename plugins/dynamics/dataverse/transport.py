@@ -1,8 +1,8 @@
 """Carries requests to one organisation: signed, inside the budget, to the pinned origin, by a strict table of statuses.
 
-Reads are repeated here, within bounds. A write is sent once: again only if it was turned away unread (401 with a new
-token, 429 after the pause asked for). Whatever else goes wrong with a write after it left leaves its outcome unknown.
-What refusals mean row by row is left to `bulk` and `query`.
+Reads are repeated here, for a while; how long nobody asks is the budget's to say. A write is sent once: again only if
+it was turned away unread (401 with a new token, 429 after the pause asked for). Whatever else goes wrong with a write
+after it left leaves its outcome unknown. What refusals mean row by row is left to `bulk` and `query`.
 
 Source: Microsoft Learn, "Compose HTTP requests and handle errors", "Service protection API limits".
 """
@@ -14,7 +14,7 @@ import ssl
 import threading
 import uuid
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import TypedDict
 from urllib.parse import urlsplit
 
@@ -22,11 +22,13 @@ import requests
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NewConnectionError, ProxyError, SSLError
 
 from dynamics import killpoints
+from dynamics.core.throttle import OUTAGE_PATIENCE_S, PAUSE_PATIENCE_S, bounded_pause_s
 from dynamics.dataverse.account import DataverseAccount, api_twin
 from dynamics.dataverse.auth import TokenSource
-from dynamics.dataverse.faults import FaultClass, classify, read_fault, safe_message
+from dynamics.dataverse.faults import FEWER_CODES, Fault, FaultClass, classify, keeps_out, read_fault, safe_message
 from dynamics.dataverse.session import Answer, BodyTooLargeError, Session, retry_after_s
 from dynamics.errors import (
+    AccessError,
     AccountError,
     ContractError,
     DynamicsError,
@@ -40,10 +42,8 @@ from dynamics.sync.ports import Budget, Clock
 log = logging.getLogger("dynamics.dataverse")
 
 SERVICE_PATH = "/api/data/v9.2/"
-MAX_TRIES = 6
-MAX_WAIT_S = 180.0  # of one call, in all
-DEFAULT_PAUSE_S = 5.0  # after a 429 that names none
-MAX_BACKOFF_S = 30.0
+SIGN_IN_S = 0.5  # a place is not kept while a token is longer in coming
+DOP_HINT = "x-ms-dop-hint"
 
 HEADERS = {
     "Accept": "application/json",
@@ -74,6 +74,27 @@ class _Facts(TypedDict):
     request_id: str | None
 
 
+@dataclass
+class _Patience:
+    """Since when one call has met failures, or pauses, of the service."""
+
+    down_since: float | None = None
+    paused_since: float | None = None
+    met: TransientError | None = None
+
+    def outage_left_s(self, now: float) -> float:
+        return OUTAGE_PATIENCE_S if self.down_since is None else self.down_since + OUTAGE_PATIENCE_S - now
+
+    def lasts(self, fault: TransientError, now: float) -> bool:
+        """Whether a call that met this may be sent again."""
+        if isinstance(fault, RateLimitedError):
+            self.paused_since = now if self.paused_since is None else self.paused_since
+            return now - self.paused_since < PAUSE_PATIENCE_S
+        self.met = fault
+        self.down_since = now if self.down_since is None else self.down_since
+        return self.outage_left_s(now) > 0
+
+
 class Transport:
     """The way to one organisation, for any number of threads. `requests` counts what was sent there."""
 
@@ -82,50 +103,66 @@ class Transport:
         account: DataverseAccount,
         budget: Budget,
         clock: Clock,
-        pool_size: int = 4,
         on_token: Callable[[str], None] = lambda _: None,
     ) -> None:
+        self.account = account
         self._origin = account.environment_url
         self._origins = {account.environment_url, api_twin(account.environment_url)}
         self._budget = budget
         self._clock = clock
-        self._tokens = TokenSource(account, clock, on_token)
-        self._session = Session(account, pool_size)
-        self._counting = threading.Lock()
+        self._on_token = on_token
+        self._session = Session(account)
+        self._lock = threading.Lock()
+        self._tokens: dict[str, TokenSource] = {}
+        self._hints: dict[str, str] = {}
         self.requests = 0
 
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
-        self._tokens.close()
+        for tokens in self._tokens.values():
+            tokens.close()
 
     def send(self, call: Call) -> Answer:
         """Send a request and give its answer: any success, or a refusal whose reason is in the request itself.
 
         Raises:
             AccountError: we are not let in. ContractError: the answer is none Dataverse gives.
-            TransientError: not served within the bounds of repetition; nothing was written.
+            TransientError: not served within the bounds of repetition, or to be stopped; nothing was written.
             OutcomeUnknownError: a write left, and its fate did not come back.
         """
-        started, tries, token_replaced = self._clock.monotonic(), 0, False
-        token = self._tokens.token()
+        patience = _Patience()
+        try:
+            return self._send(call, patience)
+        except ServiceUnavailableError as gone:
+            met = patience.met
+            if met is None or met is gone:
+                raise
+            facts = _Facts(status=met.status, code=met.code, request_id=met.request_id)
+            wait_s = gone.retry_after_s
+            raise ServiceUnavailableError(
+                call.operation, call.subject, detail=gone.detail, retry_after_s=wait_s, **facts
+            ) from gone
+
+    def _send(self, call: Call, patience: _Patience) -> Answer:
+        refused, replaced = dict[str, str](), set[str]()  # tokens and users: each user gets another token once
         while True:
-            tries += 1
-            try:
-                answer = self._exchange(call, token)
-                if answer.status == 401 and not token_replaced:
-                    token, token_replaced = self._tokens.replace(token), True
+            with self._budget.slot(patience.outage_left_s(self._clock.monotonic())) as user:
+                token = self._token(user, refused.pop(user, None))
+                if token is None:
                     continue
-                self.judge(call, answer)
-                return answer
-            except TransientError as fault:
-                pause_s = min(0.5 * 2**tries, MAX_BACKOFF_S) if fault.retry_after_s is None else fault.retry_after_s
-                waited_s = self._clock.monotonic() - started
-                repeatable = not call.writes or isinstance(fault, RateLimitedError)
-                if not repeatable or tries >= MAX_TRIES or waited_s + pause_s > MAX_WAIT_S:
-                    raise
-                if not isinstance(fault, RateLimitedError):  # that pause is kept in the budget
-                    self._clock.sleep(pause_s)
+                try:
+                    answer = self._exchange(call, user, token)
+                    if answer.status == 401 and user not in replaced:
+                        refused[user] = token
+                        replaced.add(user)
+                        continue
+                    self.judge(call, answer)
+                    return answer
+                except TransientError as fault:
+                    repeatable = not call.writes or isinstance(fault, RateLimitedError)
+                    if not repeatable or not patience.lasts(fault, self._clock.monotonic()):
+                        raise
 
     def path_of(self, operation: str, subject: str, link: str) -> str:
         """The path of a link the organisation gave, from its host's root, query untouched.
@@ -138,73 +175,103 @@ class Transport:
             raise ContractError(operation, subject, detail="a link leads to another host")
         return link.partition(parts.netloc)[2]
 
-    def _exchange(self, call: Call, token: str) -> Answer:
+    def _token(self, user: str, refused: str | None) -> str | None:
+        """A token of this user; None when it was so long in coming that a pause may have begun meanwhile."""
+        with self._lock:
+            if user not in self._tokens:
+                self._tokens[user] = TokenSource(self.account.as_user(user), self._clock, self._on_token)
+            tokens = self._tokens[user]
+        started = self._clock.monotonic()
+        token = tokens.token() if refused is None else tokens.replace(refused)
+        return token if self._clock.monotonic() - started <= SIGN_IN_S else None
+
+    def _exchange(self, call: Call, user: str, token: str) -> Answer:
         our_id = str(uuid.uuid4())
         headers = {**HEADERS, "x-ms-client-request-id": our_id, **call.headers}
         if call.method == "GET":
             headers.setdefault("If-None-Match", "null")  # else something on the way may answer from memory
         if call.body is not None:
             headers.setdefault("Content-Type", JSON)
-        with self._budget.slot():
-            with self._counting:
-                self.requests += 1
-            started = self._clock.monotonic()
-            if call.writes:
-                killpoints.reach("K4")
-            try:
-                url = f"{self._origin}{SERVICE_PATH}{call.path}"
-                answer = self._session.send(call.method, url, token=token, headers=headers, data=call.body)
-            except (requests.RequestException, BodyTooLargeError) as lost:
-                raise _lost(call, lost, our_id) from lost
+        with self._lock:
+            self.requests += 1
+        started = self._clock.monotonic()
+        if call.writes:
+            killpoints.reach("K4")
+        try:
+            url = f"{self._origin}{SERVICE_PATH}{call.path}"
+            answer = self._session.send(call.method, url, token=token, headers=headers, data=call.body)
+        except (requests.RequestException, BodyTooLargeError) as lost:
+            fault = self._lost(call, lost, our_id)
+            if isinstance(fault, TransientError | OutcomeUnknownError):
+                self._budget.unavailable(user)
+            raise fault from lost
         took_ms = (self._clock.monotonic() - started) * 1000
         log.debug("%s %s: HTTP %d in %.0f ms, request %s", call.operation, call.subject, answer.status, took_ms, our_id)
-        return answer
+        self._heed_hint(user, answer)
+        return replace(answer, sent_as=user)
+
+    def _heed_hint(self, user: str, answer: Answer) -> None:
+        hint = answer.headers.get(DOP_HINT, "").strip()
+        if hint.isascii() and hint.isdecimal() and len(hint) <= 4 and self._hints.get(user) != hint:
+            self._hints[user] = hint
+            self._budget.advise(user, int(hint))
 
     def judge(self, call: Call, answer: Answer) -> None:
         """Raise, as `send` does, for what ends a call whoever made it; refusals of its content pass.
 
-        Also for the parts of a batch. A 429 makes everyone pause.
+        Also for the parts of a batch. The budget hears of refusals for too much, and of a service that fails.
         """
         status = answer.status
         if status < 300:
+            self._budget.served(answer.sent_as)
             return
         if status < 400:
             detail = "the answer is a redirect: check the environment address"
-            raise ContractError(call.operation, call.subject, detail=detail, status=status)
-        if status >= 400 and "multipart/" in answer.headers.get("Content-Type", ""):
+            raise ContractError("", self.account.title, detail=detail, status=status)
+        if "multipart/" in answer.headers.get("Content-Type", ""):
             return
         fault = read_fault(answer)
         kind = classify(fault)
         facts = _Facts(status=status, code=fault.code or None, request_id=fault.request_id)
-        if status == 401:
-            detail = "the organisation refuses our token: check environment address, tenant id and application user"
-            raise AccountError(call.operation, call.subject, detail=detail, **facts)
-        if kind is FaultClass.ACCOUNT:
-            raise AccountError(call.operation, call.subject, detail=safe_message(fault), **facts)
         wait_s = retry_after_s(answer.headers, self._clock.now())
+        if status == 401 or kind is FaultClass.ACCOUNT:
+            self._budget.served(answer.sent_as)
+            raise self._account_fault(call, answer.sent_as, fault, facts)
         if status == 429:
-            wait_s = DEFAULT_PAUSE_S if wait_s is None else wait_s
-            self._budget.pause(wait_s)
-            raise RateLimitedError(call.operation, call.subject, retry_after_s=wait_s, **facts)
-        if kind is FaultClass.TRANSIENT and call.writes and status >= 500:
-            raise OutcomeUnknownError(call.operation, call.subject, **facts)
+            self._budget.pause(answer.sent_as, wait_s, fault.code in FEWER_CODES)
+            raise RateLimitedError(call.operation, call.subject, retry_after_s=bounded_pause_s(wait_s), **facts)
         if kind is FaultClass.TRANSIENT or (kind is FaultClass.ROLLED_BACK and not call.writes):
+            self._budget.unavailable(answer.sent_as, wait_s)
+            if call.writes and status >= 500:
+                raise OutcomeUnknownError(call.operation, call.subject, **facts)
             raise ServiceUnavailableError(call.operation, call.subject, retry_after_s=wait_s, **facts)
+        self._budget.served(answer.sent_as)
 
+    def _account_fault(self, call: Call, user: str, fault: Fault, facts: _Facts) -> AccountError:
+        title = self.account.as_user(user).title
+        if fault.status == 401:
+            detail = "the organisation refuses our token: check environment address, tenant id and application user"
+            return AccessError("", title, detail=detail, **facts)
+        detail = safe_message(fault)
+        if not keeps_out(fault):
+            return AccountError(call.operation, f"{call.subject} of {title}", detail=detail, **facts)
+        if not fault.code:
+            detail += ": check the application user and its security roles"
+        return AccessError("", title, detail=detail, **facts)
 
-def _lost(call: Call, error: Exception, our_id: str) -> DynamicsError:
-    """What a missing answer means. Only a connection that never came to be proves that nothing was written."""
-    facts = _Facts(status=None, code=None, request_id=our_id)
-    reason = _reason(error)
-    if isinstance(reason, SSLError) and isinstance(_first(reason), ssl.SSLCertVerificationError):
-        detail = "the environment's certificate is not trusted: check environment address and CA bundle"
-        return AccountError(call.operation, call.subject, detail=detail, **facts)
-    detail = f"no answer: {type(error).__name__}"
-    if call.writes and not isinstance(reason, NewConnectionError | ConnectTimeoutError | ProxyError):
-        return OutcomeUnknownError(call.operation, call.subject, detail=detail, **facts)
-    if isinstance(error, BodyTooLargeError):
-        return ContractError(call.operation, call.subject, detail="the answer is far too large", **facts)
-    return ServiceUnavailableError(call.operation, call.subject, detail=detail, **facts)
+    def _lost(self, call: Call, error: Exception, our_id: str) -> DynamicsError:
+        """What a missing answer means. Only a connection that never came to be proves that nothing was written."""
+        facts = _Facts(status=None, code=None, request_id=our_id)
+        reason = _reason(error)
+        if isinstance(reason, SSLError) and isinstance(_first(reason), ssl.SSLCertVerificationError):
+            detail = "the environment's certificate is not trusted: check environment address and CA bundle"
+            return AccountError("", self.account.title, detail=detail, **facts)
+        detail = f"no answer: {type(error).__name__}"
+        if call.writes and not isinstance(reason, NewConnectionError | ConnectTimeoutError | ProxyError):
+            return OutcomeUnknownError(call.operation, call.subject, detail=detail, **facts)
+        if isinstance(error, BodyTooLargeError):
+            return ContractError(call.operation, call.subject, detail="the answer is far too large", **facts)
+        return ServiceUnavailableError(call.operation, call.subject, detail=detail, **facts)
 
 
 def _reason(error: Exception) -> object:

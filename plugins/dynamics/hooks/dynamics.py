@@ -9,9 +9,9 @@ from dynamics.clock import SystemClock
 from dynamics.config import dynamics_account
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import DynamicsError
 from dynamics.hooks.connections import connection_fields, told
-from dynamics.sync.budget import LocalBudget
 from dynamics.sync.ports import Budget
 
 

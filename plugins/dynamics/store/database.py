@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from alembic import command
 from alembic.config import Config
+from alembic.migration import MigrationContext
 from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
@@ -20,6 +21,7 @@ from dynamics.store.faults import Trouble, classify, configuration_error, transl
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x64796E616D696373  # any number that nobody else in this database uses: "dynamics"
 UPGRADE = "Run `dynamics-sync db upgrade`."
+_VERSION_TABLE = {"version_table_schema": "sync"}
 _CONNECT = {
     "connect_timeout": 10,
     "application_name": "dynamics-sync",
@@ -67,6 +69,12 @@ def upgrade(engine: sa.Engine) -> str:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             # Writers of a running release wait behind us: rather give up than hold them up.
             connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            if MigrationContext.configure(connection, opts=_VERSION_TABLE).get_current_revision() not in (
+                None,
+                head_revision(),
+            ):
+                # Waits for transactions that have seen the old revision; later ones see the new one, and refuse.
+                connection.execute(sa.text("LOCK TABLE sync.alembic_version IN ACCESS EXCLUSIVE MODE"))
             configuration = _alembic()
             configuration.attributes["connection"] = connection
             command.upgrade(configuration, "head")
@@ -90,11 +98,17 @@ def check_schema(engine: sa.Engine) -> None:
             remedy = "Start the server, or correct the connection dynamics_audit."
             raise configuration_error(engine.url, "cannot be reached.", remedy) from None
         raise translate(error, "check", engine.url) from None
+    require_revision(engine.url, found)
+
+
+def require_revision(url: sa.URL, found: str | None) -> None:
+    """Raises ConfigurationError unless `found` is the revision of this release."""
     if found == head_revision():
         return
     if found is None or found in _known_revisions():
-        raise configuration_error(engine.url, f"is at revision {found}, not {head_revision()}.", UPGRADE)
-    raise configuration_error(engine.url, f"was upgraded to {found} by a newer release.", "Install that release here.")
+        raise configuration_error(url, f"is at revision {found}, not {head_revision()}.", UPGRADE)
+    remedy = "Install that release here, and restart the worker with it."
+    raise configuration_error(url, f"was upgraded to {found} by a newer release.", remedy)
 
 
 @cache

@@ -22,7 +22,7 @@ SCHEMA = "sync"
 RUN_STATES = ("running", "succeeded", "failed")
 ITEM_STATES = ("pending", "claimed", "sent", "settled")
 OPERATIONS = ("create", "update")
-ATTEMPT_RESULTS = ("landed", "not_landed", "refused")
+ATTEMPT_RESULTS = ("landed", "not_landed", "refused", "not_sent")
 MATCHES = ("link", "email", "name")
 
 NOW = sa.text("now()")
@@ -281,6 +281,29 @@ class RequestBudget(Base):
     application_user: Mapped[str] = mapped_column(primary_key=True)
     paused_until: Mapped[datetime | None]
     dop_hint: Mapped[int | None]  # parallel requests the organisation recommends
+    lowered_to: Mapped[int | None]  # places left when it last refused too much at once
+    lowered_at: Mapped[datetime | None]
+
+
+class BudgetPlace(Base):
+    """A request that an application user may have on the way; taken while `lease_until` lies ahead."""
+
+    __tablename__ = "budget_place"
+    __table_args__ = ({"postgresql_with": {"fillfactor": "50"}},)  # updated twice a request
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    application_user: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True)
+    holder: Mapped[UUID | None]
+    lease_until: Mapped[datetime | None]
+
+
+class Outage(Base):
+    """An organisation that fails: `failures` in a row; before `wait_until` nobody asks it, then one request does."""
+
+    __tablename__ = "outage"
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    failures: Mapped[int] = mapped_column(server_default=ZERO)
+    wait_until: Mapped[datetime | None]
 
 
 class Cursor(Base):

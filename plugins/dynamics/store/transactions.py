@@ -15,6 +15,7 @@ from typing import TypeVar
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
 
+from dynamics.store.database import require_revision
 from dynamics.store.faults import Trouble, classify, sqlstate, translate
 
 log = logging.getLogger("dynamics.store")
@@ -26,9 +27,12 @@ _REPEATABLE = frozenset({Trouble.CONFLICT, Trouble.UNREACHABLE})
 
 # Set per transaction, not per session: behind a transaction pooler a session is nobody's own. A worker that is stopped
 # in the middle of a transaction loses it, instead of holding everybody up.
-_LIMITS = sa.text(
-    "SELECT set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '60s', true)"
-)
+# The revision is read along: its table stays locked against an upgrade until this transaction ends, so nothing is
+# written to a database that was upgraded meanwhile.
+_LIMITS = sa.text("""
+SELECT set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_session_timeout', '60s', true),
+       (SELECT version_num FROM sync.alembic_version)
+""")
 
 
 class Transactions:
@@ -46,14 +50,15 @@ class Transactions:
             work: must give the same end when it is run again; must not commit.
         Raises:
             TransientError: the database stayed in the way, or away, for all repetitions.
-            ConfigurationError, AccountError: it is missing, not upgraded, or does not let us in.
+            ConfigurationError, AccountError: it is missing, not upgraded or upgraded too far, or does not let us in.
             ContractError: it refused a statement.
         """
         waits = iter(WAITS_S)
         while True:
             try:
                 with self._engine.begin() as connection:
-                    connection.execute(_LIMITS)
+                    *_, revision = connection.execute(_LIMITS).one()
+                    require_revision(self._engine.url, revision)
                     return work(connection)
             except DBAPIError as error:
                 wait_s = next(waits, None)

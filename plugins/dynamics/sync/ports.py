@@ -145,13 +145,31 @@ class Ledger(Protocol):
 
 
 class Budget(Protocol):
-    """The request limits of one application user, shared by every worker."""
+    """The request limits of one organisation, shared by every worker. Users are application users, by client id."""
 
-    def slot(self) -> AbstractContextManager[None]:
-        """Wait while the CRM has asked for a pause, then hold a place for one request."""
+    def slot(self, patience_s: float = 45.0) -> AbstractContextManager[str]:
+        """Wait until a request may be sent, and hold a place for it. Yields the application user to send it as; empty
+        means the account's own.
 
-    def pause(self, seconds: float) -> None:
-        """The CRM asked for a pause (Retry-After): everyone waits."""
+        Args:
+            patience_s: how long to wait for a service that fails.
+        Raises:
+            StoppedError: this process is to stop. ServiceUnavailableError: patience is at its end.
+            RateLimitedError: the CRM has asked for pauses all the time for a quarter of an hour.
+        """
+
+    def pause(self, user: str, seconds: float | None, fewer: bool = False) -> None:
+        """The CRM refused a request and asked for a pause (429): nobody sends as this user meanwhile. `seconds` as it
+        asked for, None where it named no time; `fewer`: it was for too much at once."""
+
+    def advise(self, user: str, dop_hint: int) -> None:
+        """The organisation recommends so many parallel requests."""
+
+    def unavailable(self, user: str, seconds: float | None = None) -> None:
+        """The service failed; it may have asked for so many seconds."""
+
+    def served(self, user: str) -> None:
+        """The service answered."""
 
 
 class Clock(Protocol):

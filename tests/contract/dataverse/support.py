@@ -13,8 +13,8 @@ from pydantic import SecretStr
 
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.dataverse.account import DataverseAccount
+from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.dataverse.transport import Call, Transport
-from dynamics.sync.budget import LocalBudget
 from tests.fakes.clock import FakeClock
 
 ORG = "https://contoso.crm4.dynamics.com"

@@ -14,6 +14,7 @@ import requests
 import responses
 
 from dynamics.core.crm import RecordWrite, WriteReport, WriteState
+from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
 from dynamics.errors import AccountError, ContractError, RateLimitedError, ServiceUnavailableError
 from tests.contract.dataverse.support import (
@@ -48,7 +49,7 @@ def clock() -> FakeClock:
 def writer(web: responses.RequestsMock, clock: FakeClock) -> Iterator[BulkWriter]:
     sign_in(web)
     with ThreadPoolExecutor(4) as executor:
-        yield BulkWriter(transport(clock), clock, executor, create_rows=100, update_rows=50)
+        yield BulkWriter(transport(clock), clock, executor, Breakers(ORG), create_rows=100, update_rows=50)
 
 
 def rows(count: int, etag: str | None = None) -> list[RecordWrite]:
@@ -253,7 +254,7 @@ def test_a_long_pause_leaves_rows_unsent_and_says_how_long(web: responses.Reques
     web.post(MULTIPLE, status=429, headers={"Retry-After": "900"}, json=error("0x80072321"))
     report = writer.create(LEAD, rows(10))
     assert isinstance(report.stopped_by, RateLimitedError)
-    assert {result.retry_after_s for result in report.results.values()} == {900.0}
+    assert {result.retry_after_s for result in report.results.values()} == {300.0}
     assert set(states(report).values()) == {WriteState.NOT_SENT}
 
 

@@ -16,8 +16,8 @@ from dynamics.core.crm import CandidateQuery, RecordWrite, WriteState
 from dynamics.core.metadata import RequiredLevel
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import AccountError
-from dynamics.sync.budget import LocalBudget
 from sandbox.process import SandboxProcess
 
 

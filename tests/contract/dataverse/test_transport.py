@@ -3,8 +3,11 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.parse import parse_qs
 
 import pytest
 import requests
@@ -12,19 +15,49 @@ import responses
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NameResolutionError, ProtocolError
 
 from dynamics.dataverse import session
-from dynamics.dataverse.transport import Call
+from dynamics.dataverse.transport import Call, Transport
 from dynamics.errors import (
+    AccessError,
     AccountError,
     ContractError,
     DynamicsError,
     OutcomeUnknownError,
     RateLimitedError,
     ServiceUnavailableError,
+    StoppedError,
 )
 from tests.contract.dataverse.support import ACCOUNT, API, ORG, READ, TOKEN, WRITE, error, sent, sign_in, transport
 from tests.fakes.clock import FakeClock
 
 LEADS = f"{API}/leads"
+
+
+class Listening:
+    """A budget that gives places to these users, one after the other, and keeps what it is told."""
+
+    def __init__(self, *users: str) -> None:
+        self.users = iter(users)
+        self.slots = 0
+        self.heard: list[tuple[object, ...]] = []
+
+    @contextmanager
+    def slot(self, patience_s: float = 45.0) -> Iterator[str]:
+        self.slots += 1
+        yield next(self.users)
+
+    def pause(self, user: str, seconds: float | None, fewer: bool = False) -> None:
+        self.heard.append(("pause", user, seconds, fewer))
+
+    def advise(self, user: str, dop_hint: int) -> None:
+        self.heard.append(("advise", user, dop_hint))
+
+    def unavailable(self, user: str, seconds: float | None = None) -> None:
+        self.heard.append(("unavailable", user, seconds))
+
+    def served(self, user: str) -> None:
+        self.heard.append(("served", user))
+
+
 PLUGIN_TEXT = "ana-canary@orel.test"
 
 
@@ -73,8 +106,30 @@ def test_repeating_a_read_ends(web: responses.RequestsMock) -> None:
     web.get(LEADS, status=503)
     with pytest.raises(ServiceUnavailableError) as down:
         transport().send(READ)
-    assert down.value.status == 503
+    assert (down.value.status, down.value.operation) == (503, "read")
     assert len(sent(web, LEADS)) == 6
+
+
+def test_an_outage_is_waited_for_less_than_a_minute_however_long_the_service_asks(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.get(LEADS, status=503, headers={"Retry-After": "200"})
+    clock = FakeClock()
+    started = clock.monotonic()
+    with pytest.raises(ServiceUnavailableError) as down:
+        transport(clock).send(READ)
+    assert clock.monotonic() - started == 45
+    assert down.value.retry_after_s == 155
+    assert len(sent(web, LEADS)) == 1
+
+
+def test_a_call_that_is_to_stop_waits_for_nothing(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.get(LEADS, status=503)
+    clock = FakeClock()
+    clock.sleep = lambda _: setattr(clock, "stopping", True)  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoppedError):
+        transport(clock).send(READ)
+    assert len(sent(web, LEADS)) == 1
 
 
 def test_a_read_waits_as_long_as_it_is_told(web: responses.RequestsMock) -> None:
@@ -173,13 +228,79 @@ def test_a_429_pauses_everyone_and_is_sent_again(
     assert clock.monotonic() - started == pause_s
 
 
-def test_a_pause_beyond_bounds_is_left_to_the_caller(web: responses.RequestsMock) -> None:
+def test_no_pause_is_longer_than_the_window_and_a_call_waits_for_a_quarter_of_an_hour(
+    web: responses.RequestsMock,
+) -> None:
     sign_in(web)
-    web.post(LEADS, status=429, headers={"Retry-After": "600"}, json=error("0x80072322"))
+    web.post(LEADS, status=429, headers={"Retry-After": "86400"}, json=error("0x80072322"))
+    clock = FakeClock()
+    started = clock.monotonic()
     with pytest.raises(RateLimitedError) as limited:
-        transport().send(WRITE)
-    assert (limited.value.retry_after_s, limited.value.code) == (600, "0x80072322")
-    assert len(sent(web, LEADS)) == 1
+        transport(clock).send(WRITE)
+    assert (limited.value.retry_after_s, limited.value.code) == (300, "0x80072322")
+    assert len(sent(web, LEADS)) == 4
+    assert clock.monotonic() - started == 900
+
+
+@pytest.mark.parametrize(("code", "fewer"), [("0x80072321", True), ("0x80072326", True), ("0x80072322", False)])
+def test_the_budget_hears_whether_it_was_too_much_at_once(web: responses.RequestsMock, code: str, fewer: bool) -> None:
+    sign_in(web)
+    web.get(LEADS, status=429, headers={"Retry-After": "7"}, json=error(code))
+    web.get(LEADS, json={})
+    budget = Listening("one", "one")
+    Transport(ACCOUNT, budget, FakeClock()).send(READ)
+    assert budget.heard == [("pause", "one", 7.0, fewer), ("served", "one")]
+
+
+def test_what_the_organisation_recommends_is_told_when_it_changes(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    for hint in ("8", "8", "none", "", "12"):
+        web.get(LEADS, json={}, headers={"x-ms-dop-hint": hint})
+    budget = Listening(*["one"] * 5)
+    line = Transport(ACCOUNT, budget, FakeClock())
+    for _ in range(5):
+        line.send(READ)
+    assert [told for told in budget.heard if told[0] == "advise"] == [("advise", "one", 8), ("advise", "one", 12)]
+
+
+# ---------------------------------------------------------------- several application users
+
+
+def test_each_application_user_signs_in_for_itself_and_replaces_its_own_token(web: responses.RequestsMock) -> None:
+    sign_in(web, "first", "second", "second anew")
+    web.get(LEADS, json={})
+    web.get(LEADS, status=401)
+    web.get(LEADS, json={})
+    web.get(LEADS, json={})
+    line = Transport(ACCOUNT, Listening("one", "two", "two", "one"), FakeClock())
+    for _ in range(3):
+        line.send(READ)
+    signed = [request.headers["Authorization"] for request in sent(web, LEADS)]
+    assert signed == ["Bearer first", "Bearer second", "Bearer second anew", "Bearer first"]
+    clients = [parse_qs(request.body)["client_id"] for request in sent(web, TOKEN)]
+    assert clients == [["one"], ["two"], ["two"]]
+
+
+def test_a_place_is_not_used_after_a_long_sign_in_because_a_pause_may_have_begun(web: responses.RequestsMock) -> None:
+    clock = FakeClock()
+    web.post(TOKEN, status=429, headers={"Retry-After": "20"}, json={})
+    sign_in(web)
+    web.get(LEADS, json={})
+    budget = Listening("", "")
+    Transport(ACCOUNT, budget, clock).send(READ)
+    assert budget.slots == 2
+
+
+def test_of_several_users_the_one_kept_out_is_named(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.get(LEADS, status=403, json=error("0x80040225"))
+    account = ACCOUNT.model_copy(update={"application_users": ("two",), "connection_id": "dynamics_default"})
+    with pytest.raises(AccessError) as kept_out:
+        Transport(account, Listening("two"), FakeClock()).send(READ)
+    assert str(kept_out.value) == (
+        "connection dynamics_default, application user two: the application user is disabled: enable it in the "
+        "environment (HTTP 403, code 0x80040225)"
+    )
 
 
 # ---------------------------------------------------------------- who we are
@@ -197,8 +318,9 @@ def test_a_refused_token_is_replaced_once(web: responses.RequestsMock, call: Cal
 def test_a_second_refused_token_is_an_account_fault(web: responses.RequestsMock) -> None:
     sign_in(web, "one-canary", "two-canary")
     web.post(LEADS, status=401, headers={"WWW-Authenticate": "Bearer authorization_uri=x, resource_id=y"})
-    with pytest.raises(AccountError, match="refuses our token") as refused:
-        transport().send(WRITE)
+    account = ACCOUNT.model_copy(update={"connection_id": "dynamics_default"})
+    with pytest.raises(AccessError, match=r"^connection dynamics_default: .* refuses our token") as refused:
+        transport(account=account).send(WRITE)
     assert len(sent(web, LEADS)) == 2
     assert "canary" not in str(refused.value)
 
@@ -218,7 +340,7 @@ def test_being_kept_out_is_an_account_fault_with_a_remedy(
 ) -> None:
     sign_in(web)
     web.post(LEADS, status=403, json=error(code, text))
-    with pytest.raises(AccountError, match=remedy):
+    with pytest.raises(AccessError, match=remedy):
         transport().send(WRITE)
     assert len(sent(web, LEADS)) == 1
 

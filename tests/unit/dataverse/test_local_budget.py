@@ -4,15 +4,15 @@ from __future__ import annotations
 
 import threading
 
-from dynamics.sync.budget import LocalBudget
+from dynamics.dataverse.local_budget import LocalBudget
 from tests.fakes.clock import FakeClock
 
 
 def test_a_pause_is_waited_out_before_the_next_request() -> None:
     clock = FakeClock()
     budget, started = LocalBudget(clock=clock), clock.monotonic()
-    budget.pause(30)
-    budget.pause(10)  # a shorter one does not cut a longer one short
+    budget.pause("", 30)
+    budget.pause("", 10)  # a shorter one does not cut a longer one short
     with budget.slot():
         assert clock.monotonic() - started == 30
     with budget.slot():
