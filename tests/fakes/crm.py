@@ -50,6 +50,9 @@ class FakeCrm:
     def organization(self) -> Organization:
         return Organization(self.organization_id, frozenset({US}), "https://crm.example")
 
+    def missing_privileges(self, needed: Sequence[str]) -> dict[UUID, list[str]]:
+        return {}
+
     def metadata(self, table: str) -> TableMetadata:
         return _table(table)
 

@@ -82,6 +82,10 @@ class DataverseClient:
         """Say who we are, in which organisation, with which roles, and what is missing. A few requests."""
         return identity.describe(self._transport, self._account)
 
+    def missing_privileges(self, needed: Sequence[str]) -> dict[UUID, list[str]]:
+        """See `Crm.missing_privileges`."""
+        return identity.missing_privileges(self._transport, self.organization().user_ids, needed)
+
     def metadata(self, table: str) -> TableMetadata:
         """What a table looks like. One request a table, then from memory."""
         with self._asking:

@@ -19,7 +19,7 @@ from dynamics.dataverse.batch import Part, read_batch
 from dynamics.dataverse.faults import read_fault, safe_message
 from dynamics.dataverse.session import Answer
 from dynamics.dataverse.transport import SERVICE_PATH, Call, Transport
-from dynamics.errors import ContractError
+from dynamics.errors import AccessError, ContractError
 
 OPERATION = "sign in"
 TABLES = {"Lead": "leads", "Contact": "contacts", "Account": "accounts"}
@@ -81,25 +81,43 @@ def describe(transport: Transport, account: DataverseAccount) -> str:
     )
 
 
+def missing_privileges(transport: Transport, user_ids: Iterable[UUID], needed: Sequence[str]) -> dict[UUID, list[str]]:
+    """User -> which of the needed privileges ("prvCreateLead") the user lacks; whom the organisation does not tell of,
+    or who lacks none, is absent. Raises: AccountError, TransientError."""
+    users = sorted(user_ids)
+    parts = [_get(f"systemusers({user})/Microsoft.Dynamics.CRM.RetrieveUserPrivileges()") for user in users]
+    answers = zip(users, read_batch(transport, OPERATION, "organisation", parts, judged=False), strict=True)
+    found = {user: _missing(answer, needed) for user, answer in answers}
+    return {user: missing for user, missing in found.items() if missing}
+
+
+def _missing(privileges: Answer, needed: Sequence[str]) -> list[str]:
+    held = {str(privilege.get("PrivilegeName")).lower() for privilege in _rows(privileges, "RolePrivileges")}
+    return [name for name in needed if name.lower() not in held] if held - {"none"} else []
+
+
 def _application_users(transport: Transport, client_ids: Sequence[str]) -> Iterable[UUID]:
     if not client_ids:
         return []
     condition = " or ".join(f"applicationid eq {client_id}" for client_id in client_ids)
-    part = _get(f"systemusers?$select=systemuserid&$filter={quote(condition, safe='')}")
+    part = _get(f"systemusers?$select=systemuserid,applicationid&$filter={quote(condition, safe='')}")
     (answer,) = read_batch(transport, OPERATION, "systemuser", [part])
     if answer.status != 200:
         detail = f"the application users cannot be looked up: {safe_message(read_fault(answer))}"
         raise ContractError(OPERATION, "systemuser", detail=detail, status=answer.status)
-    return [UUID(row["systemuserid"]) for row in _rows(answer)]
+    found = {str(row["applicationid"]).lower(): UUID(row["systemuserid"]) for row in _rows(answer)}
+    unknown = [client_id for client_id in client_ids if client_id.lower() not in found]
+    if unknown:
+        detail = f"{', '.join(unknown)}: no application user of the organisation; create one, or correct the connection"
+        raise AccessError(OPERATION, "organisation", detail=detail)
+    return found.values()
 
 
 def _rights(privileges: Answer, reads: Sequence[Answer]) -> str:
     held = {str(privilege.get("PrivilegeName")).lower() for privilege in _rows(privileges, "RolePrivileges")}
     refused = [safe_message(read_fault(read)) for read in reads if read.status >= 400]
-    if held - {"none"}:
-        missing = [name for name in NEEDED if name.lower() not in held]
-        if missing:
-            return f"Missing: {', '.join(missing)}. Add them to a security role of the application user."
+    if missing := _missing(privileges, NEEDED):
+        return f"Missing: {', '.join(missing)}. Add them to a security role of the application user."
     if refused:
         return f"Missing: {'; '.join(dict.fromkeys(refused))}."
     if held - {"none"}:

@@ -48,6 +48,9 @@ class Crm(Protocol):
     def organization(self) -> Organization:
         """Ask who we are. One request, cached."""
 
+    def missing_privileges(self, needed: Sequence[str]) -> dict[UUID, list[str]]:
+        """Our users -> which of these privileges ("prvCreateLead") each lacks, as far as the organisation tells."""
+
     def metadata(self, table: str) -> TableMetadata:
         """Columns, types, lengths and required levels of a table. Cached."""
 

@@ -31,13 +31,24 @@ def preflight(
         AccountError, TransientError: the organisation could not be asked.
     """
     organization = crm.organization()
-    faults = _binding_faults(account, organization, ledger)
+    faults = [*_binding_faults(account, organization, ledger), *_privilege_faults(account, policy, crm)]
     for table in tables_of(policy):
         creates = policy.create.value == table
         faults += check_mapping(mappings[table], crm.metadata(table), creates)
     if faults:
         raise ConfigurationError(faults)
     return organization
+
+
+def _privilege_faults(account: str, policy: Policy, crm: Crm) -> list[Fault]:
+    needed = [f"prv{verb}{table.title()}" for table in tables_of(policy) for verb in ("Read", "Write")]
+    if policy.create is not CreateRule.NONE:
+        needed.append(f"prvCreate{policy.create.value.title()}")
+    remedy = "Add them to a security role of that user."
+    return [
+        Fault(f"connection {account}", None, f"application user {user} lacks {', '.join(missing)}.", remedy)
+        for user, missing in crm.missing_privileges(needed).items()
+    ]
 
 
 def _binding_faults(account: str, organization: Organization, ledger: Ledger) -> list[Fault]:
