@@ -1,8 +1,9 @@
 """F03, zombie and fence: a worker is stopped while its request is on the wire, another takes over, the first wakes up.
 
-Variants: stopped and continued; cleared in the middle, as Airflow clears a task (the first try is ended, a second one
-of the same run starts at once); stopped behind a PgBouncer that hands each transaction another session. Fifty prospects
-say something newer in a run of their own while the first try is out: that stays.
+Variants: stopped and continued; woken while the second try is in the middle of its own writing; cleared in the middle,
+as Airflow clears a task (the first try is ended, a second one of the same run starts at once); stopped behind a
+PgBouncer that hands each transaction another session. Fifty prospects say something newer in a run of their own while
+the first try is out: that stays.
 """
 
 from __future__ import annotations
@@ -58,7 +59,7 @@ def stopped(world: World, seed: int, count: int = 500) -> Verdict:
         run_id = _run_id(world)
         sent = world.sql("SELECT count(*) AS n FROM sync.work_item WHERE run_id = :id AND state = 'sent'", id=run_id)
         wrong += [] if sent[0]["n"] else ["nothing was on its way when the first try was stopped"]
-        if not _until(lambda: _held(world, run_id) == 0):
+        if not _until(lambda: not _held(world, run_id)):
             wrong.append("the lease of a stopped worker does not run out")
         wrong += _take_over(world, run_id, news, order=seed % 3)
         told, links, committed = _outcomes(world, run_id), _links(world), _committed(world)
@@ -69,6 +70,38 @@ def stopped(world: World, seed: int, count: int = 500) -> Verdict:
         wrong.append("the first try settled something after it had lost its fence")
     if late := _committed(world) - committed:
         wrong.append(f"{len(late)} writes were committed after the first try woke up")
+    return Verdict(wrong + _judge(world, run_id, everybody, news), _figures(world, run_id))
+
+
+def woken_early(world: World, seed: int, count: int = 500) -> Verdict:
+    """SIGCONT while the second try holds the prospects and has settled none: only the fence tells the two apart."""
+    everybody, news = _files(world, seed, count)
+    wrong: list[str] = []
+    with _first_try(world, everybody, f"K4:{1 + seed % WRITES}:STOP") as first:
+        if not _until(lambda: _is_stopped(first)):
+            return Verdict([f"never stopped at K4: exit code {first.poll()}"])
+        run_id = _run_id(world)
+        if not _until(lambda: not _held(world, run_id)):
+            wrong.append("the lease of a stopped worker does not run out")
+        patient = {"DYNAMICS_SYNC_KILL": "K3:1:STOP", "DYNAMICS_SYNC_LEASE_S": "60"}
+        with world.start("work", "--run", run_id, environment=patient) as second:
+            try:
+                if not _until(lambda: _is_stopped(second)):
+                    return Verdict([*wrong, f"the second try never stopped at K3: exit code {second.poll()}"])
+                held = _held(world, run_id)
+                wrong += [] if held else ["the second try holds nothing"]
+                asked = _requests(world, run_id)
+                first.send_signal(signal.SIGCONT)
+                if not _until(lambda: _requests(world, run_id) > asked):  # told when a chunk is done with
+                    wrong.append("the first try does not come to the end of its chunk")
+                stolen = held & _outcomes(world, run_id).keys()
+                wrong += [f"the first try settled {len(stolen)} rows of the second"] if stolen else []
+                second.send_signal(signal.SIGCONT)
+                wrong += _end_of(second, "the second try", 0)
+            finally:
+                second.kill()
+        wrong += _end_of(first, "the first try after SIGCONT", 0)
+    wrong += _newer_run(world, news)
     return Verdict(wrong + _judge(world, run_id, everybody, news), _figures(world, run_id))
 
 
@@ -98,8 +131,8 @@ def behind_pgbouncer(world: World, seed: int, count: int = 500) -> Verdict:
         return Verdict([], {"skipped": "no pgbouncer"})
     with _pooled(world, program) as (pooled, log):
         verdict = stopped(pooled, seed, count)
-        logins = log.read_text().count("login attempt")
-    wrong = [] if logins else ["nobody connected through the pooler"]
+        logins = log.read_text().count("login attempt")  # the first one is our own, to see that it answers
+    wrong = [] if logins > 1 else ["nobody connected through the pooler"]
     return Verdict([*verdict.wrong, *wrong], {**verdict.figures, "pooled connections": logins})
 
 
@@ -185,9 +218,18 @@ def _run_id(world: World) -> str:
     return str(world.sql("SELECT run_id FROM sync.audit_run ORDER BY started_at LIMIT 1")[0]["run_id"])
 
 
-def _held(world: World, run_id: str) -> int:
-    held = world.sql("SELECT count(*) AS n FROM sync.work_item WHERE run_id = :id AND lease_until > now()", id=run_id)
-    return int(held[0]["n"])
+def _held(world: World, run_id: str) -> set[str]:
+    """Prospects of the run that are leased right now."""
+    rows = world.sql(
+        "SELECT p.prospect_id FROM sync.work_item JOIN sync.prospect p USING (prospect_key)"
+        " WHERE run_id = :id AND lease_until > now()",
+        id=run_id,
+    )
+    return {row["prospect_id"] for row in rows}
+
+
+def _requests(world: World, run_id: str) -> int:
+    return int(world.sql("SELECT requests FROM sync.audit_run WHERE run_id = :id", id=run_id)[0]["requests"])
 
 
 def _outcomes(world: World, run_id: str) -> dict[str, Any]:
@@ -259,4 +301,13 @@ def _answers(url: str) -> bool:
     return True
 
 
-DRILL = Drill("F03", "S1", {"stopped": stopped, "cleared at 50 %": cleared, "behind PgBouncer": behind_pgbouncer})
+DRILL = Drill(
+    "F03",
+    "S1",
+    {
+        "stopped": stopped,
+        "woken early": woken_early,
+        "cleared at 50 %": cleared,
+        "behind PgBouncer": behind_pgbouncer,
+    },
+)
