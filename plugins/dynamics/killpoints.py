@@ -1,8 +1,8 @@
-"""Places where a drill may kill this process, to prove that nothing is written twice or lost.
+"""Places where a drill may kill or stop this process, to prove that nothing is written twice or lost.
 
-`DYNAMICS_SYNC_KILL=K3` kills the process (SIGKILL, no clean-up) when it first reaches K3; `K3:5` the fifth time. K4 is
-"the request is on the wire": the kill follows a moment later, from another thread. Without the variable nothing
-happens.
+`DYNAMICS_SYNC_KILL=K3` kills the process (SIGKILL, no clean-up) when it first reaches K3; `K3:5` the fifth time;
+`K3:5:STOP` sends another signal instead, such as STOP or TERM. K4 is "the request is on the wire": the signal follows a
+moment later, from another thread. Without the variable nothing happens.
 """
 
 from __future__ import annotations
@@ -26,15 +26,12 @@ _reached = itertools.count(1)
 
 
 def reach(point: str) -> None:
-    """Tell that `point` was reached, and die there if the environment says so."""
-    wanted, _, nth = os.environ.get("DYNAMICS_SYNC_KILL", "").partition(":")
+    """Tell that `point` was reached, and die or stop there if the environment says so."""
+    wanted, nth, name = [*os.environ.get("DYNAMICS_SYNC_KILL", "").split(":"), "", ""][:3]
     if wanted != point or next(_reached) != int(nth or 1):
         return
+    fatal = signal.Signals[f"SIG{name or 'KILL'}"]
     if point == "K4":
-        threading.Timer(WIRE_DELAY_S, _die).start()
+        threading.Timer(WIRE_DELAY_S, os.kill, (os.getpid(), fatal)).start()
     else:
-        _die()
-
-
-def _die() -> None:
-    os.kill(os.getpid(), signal.SIGKILL)
+        os.kill(os.getpid(), fatal)

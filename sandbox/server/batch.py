@@ -41,6 +41,7 @@ class Outcome:
     rows: int = 0
     committed: bool = False
     code: str | None = None
+    broken_off: bool = False  # a part's fault breaks the connection: nothing is answered
 
 
 class BatchRun:
@@ -57,6 +58,7 @@ class BatchRun:
         self._origins = {environment.url}
         self._rows = 0
         self._committed = False
+        self._broken_off = False
 
     def run(self, headers: Mapping[str, str], body: bytes) -> Outcome:
         """Carry out a batch and write its answer."""
@@ -71,6 +73,8 @@ class BatchRun:
         for item in items:
             done = self._change_set(item) if isinstance(item, ChangeSet) else self._single(item)
             answers.append(done)
+            if self._broken_off:
+                break
             if isinstance(done, Answer) and done.status >= 400 and not go_on:
                 status = done.status
                 break
@@ -82,6 +86,7 @@ class BatchRun:
             multipart.render(answers, boundary, inner),
             self._rows,
             self._committed,
+            broken_off=self._broken_off,
         )
 
     def _single(self, part: Part) -> Answer:
@@ -98,8 +103,8 @@ class BatchRun:
                 response, entry = self._carry_out(part, references)
                 if response.status >= 400:
                     transaction.rollback()
-                    rolled_back = [(replace(before, committed=False), its) for before, its in done]
-                    self._settle([*rolled_back, (response, entry)])
+                    undone = [*done, (response, entry)]
+                    self._settle([(replace(each, committed=False), its) for each, its in undone])
                     return _as_answer(response, part.content_id)
                 done.append((response, entry))
                 answers.append(_as_answer(response, part.content_id))
@@ -124,11 +129,8 @@ class BatchRun:
             return path, entry
         entry.operation = operation_of(part.method, path, "if-match" in part.headers)
         entry.table = self._environment.organization.table_of(path)
-        refusal = self._fault_for(part, target, entry)
-        if refusal is not None:
-            return refusal, entry
         request = Request(part.method, path, target.query, part.headers, body, self._caller)
-        return self._environment.organization.handle(request), entry
+        return self._under_fault(request, target, entry), entry
 
     def _path_of(self, part: Part, target: Target) -> str | Response:
         if len(part.target) > MAX_PART_URL:
@@ -145,19 +147,26 @@ class BatchRun:
             return _refused(400, "0x80060888", "A batch cannot hold another batch.")
         return path
 
-    def _fault_for(self, part: Part, target: Target, entry: Entry) -> Response | None:
-        if not self._faults.has_inner:
-            return None
-        environment = self._environment
-        where = (environment.index, environment.organization_id)
-        fault = self._faults.fault_for(
-            Call(part.method, target.path, entry.table, entry.operation, where, environment.port, inner=True)
-        )
-        if fault is None or fault.effect != "status":
-            return None
+    def _under_fault(self, request: Request, target: Target, entry: Entry) -> Response:
+        """Have the organisation answer a part, unless its fault has it answered otherwise or the connection broken."""
+        organization, environment = self._environment.organization, self._environment
+        fault = None
+        if self._faults.has_inner:
+            where = (environment.index, environment.organization_id)
+            call = Call(request.method, target.path, entry.table, entry.operation, where, environment.port, inner=True)
+            fault = self._faults.fault_for(call)
+        if fault is None or fault.effect in ("delay", "hang"):  # of whole requests only
+            return organization.handle(request)
         entry.fault = fault.effect
+        if fault.effect == "edit":
+            organization.edit(fault.edit_of(call))
+            return organization.handle(request)
+        self._broken_off = fault.effect != "status"
+        if fault.effect == "drop_after_commit":
+            return organization.handle(request)
         status, headers, body = fault_answer(fault)
-        return Response(status, tuple(headers), body, table=entry.table, code=fault.code)
+        done = organization.handle(request) if fault.committed else Response(status, table=entry.table)
+        return replace(done, status=status, headers=tuple(headers), body=body, code=fault.code)
 
     def _settle(self, done: list[tuple[Response, Entry]]) -> None:
         for response, entry in done:

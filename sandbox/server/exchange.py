@@ -7,9 +7,10 @@ aborted, not closed: the client sees it break with no answer, and cannot tell wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from datetime import datetime
 from hashlib import sha256
+from typing import Any
 
 from aiohttp import web
 
@@ -25,12 +26,17 @@ MAX_BODY_BYTES = 122_519_797  # 116.85 MB
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
+class BrokenOffError(Exception):
+    """The connection is to break while a request is being carried out."""
+
+
 class Exchange:
     """The middleware of one port.
 
     Args:
         describe: what fault rules match of a request; also fills the entry's table and operation.
         refuse: the error answer of this port's service for a fault of effect `status`.
+        edit: changes a row behind the client's back, for a fault of effect `edit`; None where there are no rows.
     """
 
     def __init__(
@@ -40,12 +46,14 @@ class Exchange:
         clock: Callable[[], datetime],
         describe: Callable[[web.Request, Target, Entry], Call],
         refuse: Callable[[web.Request, Fault], web.Response],
+        edit: Callable[[Mapping[str, Any]], None] | None = None,
     ) -> None:
         self._journal = journal
         self._faults = faults
         self._clock = clock
         self._describe = describe
         self._refuse = refuse
+        self._edit = edit
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -61,7 +69,9 @@ class Exchange:
             body = await request.read()
             if body and entry.operation != "Token":  # a digest of a short form with a secret is a clue to it
                 entry.body_sha256 = sha256(body).hexdigest()
-            response = await self._under_fault(request, handler, self._faults.fault_for(call))
+            response = await self._under_fault(request, handler, call)
+        except BrokenOffError:
+            return _drop(request)
         except web.HTTPException as raised:
             entry.status = raised.status
             raise
@@ -70,9 +80,9 @@ class Exchange:
             self._journal.close(entry)
         return response
 
-    async def _under_fault(self, request: web.Request, handler: Handler, fault: Fault | None) -> web.StreamResponse:
+    async def _under_fault(self, request: web.Request, handler: Handler, call: Call) -> web.StreamResponse:
         """Answer a request, unless its fault has it answered otherwise or not at all."""
-        entry = request[ENTRY]
+        entry, fault = request[ENTRY], self._faults.fault_for(call)
         entry.status = 500  # stands if a handler fails
         if fault is not None:
             entry.fault = fault.effect
@@ -84,6 +94,8 @@ class Exchange:
                     await handler(request)
                 entry.status, entry.code = fault.status, fault.code
                 return self._refuse(request, fault)
+            case Fault(effect="edit") if self._edit is not None:
+                self._edit(fault.edit_of(call))
             case Fault(effect="hang"):
                 await _hang(request, fault.delay_s)
                 return _drop(request)

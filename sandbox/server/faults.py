@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import random
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Literal
+from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Effect = Literal["drop_before_commit", "drop_after_commit", "status", "delay", "hang"]
+Effect = Literal["drop_before_commit", "drop_after_commit", "status", "delay", "hang", "edit"]
+_ADDRESSED = re.compile(r"\(([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)", re.IGNORECASE)
 
 
 class Match(BaseModel):
@@ -59,6 +60,18 @@ class Fault(BaseModel):
     retry_after: int | str | None = Field(None, description="value of the header Retry-After")
     delay_s: float | None = Field(None, ge=0)
     times: int | None = Field(None, ge=1, description="fires so often; null: always")
+    edit: Mapping[str, Any] | None = Field(None, description="as POST edit; the row is the request's unless named")
+
+    @model_validator(mode="after")
+    def _is_complete(self) -> Fault:
+        if (self.effect == "edit") != (self.edit is not None):
+            raise ValueError("the effect edit and the field edit need each other")
+        return self
+
+    def edit_of(self, call: Call) -> dict[str, Any]:
+        """What a person does just before the request is carried out, to the row that it addresses."""
+        found = _ADDRESSED.search(call.path)
+        return {"action": "change", "table": call.table, "id": found and found[1], **(self.edit or {})}
 
 
 @dataclass(frozen=True)

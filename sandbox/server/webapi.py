@@ -19,7 +19,7 @@ from sandbox.server.answers import Reply, fault_answer
 from sandbox.server.authority import Authority
 from sandbox.server.batch import BatchRun, Outcome, note
 from sandbox.server.environment import Environment
-from sandbox.server.exchange import ENTRY, MAX_BODY_BYTES, TARGET
+from sandbox.server.exchange import ENTRY, MAX_BODY_BYTES, TARGET, BrokenOffError
 from sandbox.server.faults import Call, Fault, FaultPlan
 from sandbox.server.journal import Entry, Journal
 from sandbox.server.settings import Limits
@@ -126,6 +126,8 @@ class WebApi:
             run = BatchRun(self._environment, caller, self._journal, self._faults, entry)
             outcome = run.run(headers, body)
             _note_batch(entry, outcome)
+            if outcome.broken_off:
+                raise BrokenOffError
             return outcome.status, [("Content-Type", outcome.content_type)], outcome.body
         organization = self._environment.organization
         response = organization.handle(Request(request.method, path, request[TARGET].query, headers, body, caller))

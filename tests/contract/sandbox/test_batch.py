@@ -175,6 +175,49 @@ def test_a_fault_may_meet_one_part(sandbox: SandboxProcess, crm: WebApiCaller) -
     assert names(sandbox) == ["A", "C"]
 
 
+@pytest.mark.parametrize("committed", [False, True])
+def test_a_fault_of_one_part_may_hide_a_commit(sandbox: SandboxProcess, crm: WebApiCaller, committed: bool) -> None:
+    rule = {"match": {"inner": True, "nth": 1}, "effect": "status", "status": 503, "committed": committed}
+    sandbox.control("PUT", "faults", [rule])
+    answer = post(crm, create("A"), create("B"), prefer="odata.continue-on-error")
+    assert statuses(answer) == [503, 204]
+    assert names(sandbox) == (["A", "B"] if committed else ["B"])
+    assert len(sandbox.control("GET", "events?table=lead")) == 1 + committed
+
+
+def test_a_commit_hidden_in_a_change_set_is_undone(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
+    rule = {"match": {"inner": True, "nth": 2}, "effect": "status", "status": 503, "committed": True}
+    sandbox.control("PUT", "faults", [rule])
+    assert statuses(post(crm, change_set(create("A", 1), create("B", 2)))) == [503]
+    assert names(sandbox) == []
+    assert sandbox.control("GET", "events?table=lead") == {}
+
+
+@pytest.mark.parametrize(("effect", "kept"), [("drop_before_commit", ["A"]), ("drop_after_commit", ["A", "B"])])
+def test_the_connection_may_break_at_one_part(
+    sandbox: SandboxProcess, crm: WebApiCaller, effect: str, kept: list[str]
+) -> None:
+    sandbox.control("PUT", "faults", [{"match": {"inner": True, "nth": 2}, "effect": effect}])
+    with pytest.raises(requests.ConnectionError):
+        post(crm, create("A"), create("B"), create("C"))
+    assert names(sandbox) == kept
+    outer, *parts = sandbox.control("GET", "journal?organization=0")
+    assert (outer["status"], outer["committed"], len(parts)) == (0, True, 2)
+    assert len(sandbox.control("GET", "events?table=lead")) == len(kept)
+
+
+def test_a_person_may_edit_just_before_a_part(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
+    record = crm.create(lastname="A", jobtitle="CTO")
+    tag = crm.call("GET", f"leads({record})").json()["@odata.etag"]
+    edit = {"match": {"inner": True, "method": "PATCH"}, "effect": "edit", "edit": {"values": {"jobtitle": "CEO"}}}
+    sandbox.control("PUT", "faults", [{**edit, "times": 1}])
+    patch = part(f"PATCH {SERVICE}leads({record})", '{"fax":"1"}', headers=f"If-Match: {tag}\r\n")
+    assert statuses(post(crm, patch)) == [412]
+    (row,) = sandbox.control("GET", "rows?table=lead")
+    assert (row["jobtitle"], row.get("fax")) == ("CEO", None)
+    assert sandbox.control("GET", "events?table=lead")[record]["update"] == 0  # a person's edit is no request
+
+
 def test_a_thousand_operations_are_one_request(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
     sandbox.control("PUT", "settings", {"limits": {"requests": 1}})
     answer = post(crm, *[create(f"N{number}") for number in range(1000)])

@@ -189,6 +189,17 @@ def test_a_dropped_connection_gives_no_answer(
     assert [row["leadid"] for row in sandbox.control("GET", "rows?table=lead")] == ([ID] if stored else [])
 
 
+def test_a_person_may_edit_just_before_a_request(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
+    record = crm.create(lastname="A")
+    tag = crm.call("GET", f"leads({record})").json()["@odata.etag"]
+    fault(sandbox, match={"method": "PATCH"}, effect="edit", edit={"action": "deactivate"})
+    answer = crm.call("PATCH", f"leads({record})", json={"lastname": "B"}, headers={"If-Match": tag})
+    assert answer.status_code == 412
+    (row,) = sandbox.control("GET", "rows?table=lead")
+    assert (row["lastname"], row["statecode"]) == ("A", 2)
+    assert [entry["fault"] for entry in journal(sandbox, method="PATCH")] == ["edit"]
+
+
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_gateway_error_may_hide_a_commit(sandbox: SandboxProcess, crm: WebApiCaller, committed: bool) -> None:
     fault(sandbox, match={"method": "POST"}, effect="status", status=502, committed=committed, times=1)

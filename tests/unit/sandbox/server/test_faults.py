@@ -74,7 +74,25 @@ def test_inner_rules_are_for_parts_only() -> None:
     assert faults.fault_for(replace(CALL, inner=True)) is not None
 
 
-@pytest.mark.parametrize("rule", [{"effect": "explode"}, {"effect": "status", "tiems": 1}, {"match": {"path": "("}}])
+def test_an_edit_is_of_the_row_the_request_addresses_unless_it_names_one() -> None:
+    row = "0f8fad5b-d9cb-469f-a165-70867728950e"
+    call = replace(CALL, path=f"/api/data/v9.2/leads({row})")
+    edit = Fault(effect="edit", edit={"values": {"fax": "1"}})
+    assert edit.edit_of(call) == {"action": "change", "table": "lead", "id": row, "values": {"fax": "1"}}
+    elsewhere = Fault(effect="edit", edit={"action": "delete", "table": "contact", "id": "other"})
+    assert elsewhere.edit_of(call) == {"action": "delete", "table": "contact", "id": "other"}
+
+
+@pytest.mark.parametrize(
+    "rule",
+    [
+        {"effect": "explode"},
+        {"effect": "status", "tiems": 1},
+        {"match": {"path": "("}},
+        {"effect": "edit"},
+        {"effect": "delay", "edit": {"values": {}}},
+    ],
+)
 def test_a_misspelt_rule_is_refused(rule: dict[str, object]) -> None:
     with pytest.raises(ValidationError):
         plan(**rule)
