@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Literal
 
-from pydantic import BaseModel, ConfigDict, Field, field_validator
+from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
 Effect = Literal["drop_before_commit", "drop_after_commit", "status", "delay", "hang"]
 
@@ -57,8 +57,17 @@ class Fault(BaseModel):
     body: str | None = Field(None, description="answered instead of an error in the service's own form")
     committed: bool = Field(False, description="carry the request out, then answer `status`")
     retry_after: int | str | None = Field(None, description="value of the header Retry-After")
+    retry_after_as: Literal["value", "date"] = Field(
+        "value", description="date: so many seconds from now, as HTTP date"
+    )
     delay_s: float | None = Field(None, ge=0)
     times: int | None = Field(None, ge=1, description="fires so often; null: always")
+
+    @model_validator(mode="after")
+    def _date_has_seconds(self) -> Fault:
+        if self.retry_after_as == "date" and not isinstance(self.retry_after, int):
+            raise ValueError("retry_after must be whole seconds to be told as a date")
+        return self
 
 
 @dataclass(frozen=True)
