@@ -7,7 +7,7 @@ import signal
 import subprocess
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -41,10 +41,8 @@ def running(world: World, file: Path, workers: int) -> Iterator[subprocess.Popen
         try:
             yield process
         finally:
-            try:
+            with suppress(ProcessLookupError):  # when all of it has ended
                 os.killpg(process.pid, signal.SIGKILL)
-            except ProcessLookupError:  # all of it has ended
-                pass
 
 
 def ended(process: subprocess.Popen[str], deadline_s: float) -> tuple[int | None, str]:
@@ -56,6 +54,11 @@ def ended(process: subprocess.Popen[str], deadline_s: float) -> tuple[int | None
         out, errors = process.communicate()
         return None, out + errors
     return process.returncode, out + errors
+
+
+def tail(text: str) -> str:
+    """The end of what a run said, in one line."""
+    return " ".join(text.split())[-300:]
 
 
 def requests_since(world: World, seq: int = 0) -> list[dict[str, Any]]:
