@@ -52,7 +52,7 @@ def _run(words: list[str]) -> tuple[int, str]:
             code = cli.app(words, standalone_mode=False)
         except (typer.Exit, SystemExit) as left:
             code = getattr(left, "exit_code", getattr(left, "code", None))
-        except Exception as unknown:  # as the shell would see it: a traceback, and exit code 1
+        except Exception as unknown:  # noqa: BLE001 - as a shell would see it: a traceback, and exit code 1
             code, _ = 1, text.write(f"{type(unknown).__name__}: {unknown}")
     return int(code or 0), text.getvalue()
 
