@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import gzip
 from collections.abc import Iterable, Mapping
-from datetime import datetime
+from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
 from uuid import uuid4
 
@@ -44,7 +44,7 @@ def error_body(code: str, message: str) -> bytes:
 
 def fault_answer(fault: Fault) -> tuple[int, list[tuple[str, str]], bytes]:
     """Status, headers and body of a fault: as told, else JSON with a code, else a gateway's HTML."""
-    headers = [("Retry-After", str(fault.retry_after))] if fault.retry_after is not None else []
+    headers = [("Retry-After", _retry_after(fault))] if fault.retry_after is not None else []
     if fault.body is not None:
         kind = "text/html" if fault.body.lstrip().startswith("<") else "application/json"
         return fault.status, [*headers, ("Content-Type", kind)], fault.body.encode()
@@ -55,6 +55,12 @@ def fault_answer(fault: Fault) -> tuple[int, list[tuple[str, str]], bytes]:
     code, message = WIRE_ERRORS.get(fault.status, ("0x80040203", "Invalid argument."))
     body = error_body(fault.code if fault.code is not None else code, fault.message or message)
     return fault.status, [*headers, ("Content-Type", JSON_TYPE)], body
+
+
+def _retry_after(fault: Fault) -> str:
+    if fault.retry_after_as == "value" or not isinstance(fault.retry_after, int):
+        return str(fault.retry_after)
+    return http_date(datetime.now(UTC) + timedelta(seconds=fault.retry_after))
 
 
 def standard_headers(environment: Environment, server: int, remaining: tuple[int, float]) -> CIMultiDict[str]:

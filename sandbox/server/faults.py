@@ -58,6 +58,9 @@ class Fault(BaseModel):
     body: str | None = Field(None, description="answered instead of an error in the service's own form")
     committed: bool = Field(False, description="carry the request out, then answer `status`")
     retry_after: int | str | None = Field(None, description="value of the header Retry-After")
+    retry_after_as: Literal["value", "date"] = Field(
+        "value", description="date: so many seconds from now, as HTTP date"
+    )
     delay_s: float | None = Field(None, ge=0)
     times: int | None = Field(None, ge=1, description="fires so often; null: always")
     edit: Mapping[str, Any] | None = Field(None, description="as POST edit; the row is the request's unless named")
@@ -72,6 +75,12 @@ class Fault(BaseModel):
         """What a person does just before the request is carried out, to the row that it addresses."""
         found = _ADDRESSED.search(call.path)
         return {"action": "change", "table": call.table, "id": found and found[1], **(self.edit or {})}
+
+    @model_validator(mode="after")
+    def _date_has_seconds(self) -> Fault:
+        if self.retry_after_as == "date" and not isinstance(self.retry_after, int):
+            raise ValueError("retry_after must be whole seconds to be told as a date")
+        return self
 
 
 @dataclass(frozen=True)

@@ -14,7 +14,7 @@ import tempfile
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -51,12 +51,17 @@ max_rejected_percent: 100
 
 @dataclass
 class World:
-    """One drill's surroundings. `folder` is its own; `crm` the running sandbox."""
+    """One drill's surroundings. `folder` is its own; `crm` the running sandbox.
+
+    `connection_extra` and `client_secret` are for what the account's connection holds in further or other words.
+    """
 
     folder: Path
     crm: process.SandboxProcess
     engine: sa.Engine
     audit_url: str
+    connection_extra: dict[str, Any] = field(default_factory=dict)
+    client_secret: str | None = None
 
     def sync(
         self, file: Path, *, kill: str | None = None, action: str = "drill", workers: int = 1
@@ -78,10 +83,14 @@ class World:
         return subprocess.CompletedProcess(process.args, process.returncode, out, errors)
 
     def start(self, *words: str, environment: Mapping[str, str] | None = None) -> subprocess.Popen[str]:
-        """Start the product's command line, to be stopped, continued or killed from outside."""
+        """Start the product's command line, to be stopped, continued or killed from outside.
+
+        It leads a process group, which its further workers belong to.
+        """
         command = [sys.executable, "-m", "dynamics.cli", *words]
         variables = self.environment() | dict(environment or {})
-        return subprocess.Popen(command, env=variables, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True)
+        pipe = subprocess.PIPE
+        return subprocess.Popen(command, env=variables, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     def environment(self) -> dict[str, str]:
         ready = self.crm.ready
@@ -89,12 +98,13 @@ class World:
             "conn_type": "dynamics",
             "host": ready["organizations"][0]["url"],
             "login": ready["client_id"],
-            "password": ready["client_secret"],
+            "password": self.client_secret or ready["client_secret"],
             "extra": {
                 "tenant_id": ready["tenant_id"],
                 "authority": ready["authority"],
                 "sandbox": True,
                 "ca_bundle": ready["ca_bundle"],
+                **self.connection_extra,
             },
         }
         return os.environ | {

@@ -5,6 +5,7 @@ Source: Capture Source API v1, transport.
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from enum import StrEnum
 from urllib.parse import urlsplit
@@ -36,8 +37,16 @@ class CaptelloAccount:
     timeout_s: float = 30.0
 
 
+# A name, in which the last label begins with a letter: no number, in whatever notation, passes for one.
+_NAME = re.compile(r"(?:[a-z0-9_](?:[a-z0-9_-]{0,61}[a-z0-9])?\.)*[a-z](?:[a-z0-9-]{0,61}[a-z0-9])?")
+_THIS_MACHINE = ("127.0.0.1", "::1")  # where a sandbox is
+
+
 def parse_origin(text: str) -> str:
     """The origin of an API address: `https://capture.example.com`, with a port where it is not 443.
+
+    Captello's addresses are not known, so any name is taken; of numbers only this machine's, since others are ways to
+    reach what is not meant to be reached.
 
     Raises:
         ValueError: it is no plain https address; the text says why and never repeats the address, which may hold a key.
@@ -51,6 +60,8 @@ def parse_origin(text: str) -> str:
         raise ValueError("does not begin with https://")
     if not parts.hostname:
         raise ValueError("names no host")
+    if not _NAME.fullmatch(parts.hostname) and parts.hostname not in _THIS_MACHINE:
+        raise ValueError("names a host by number, or in characters that no name has")
     if parts.username or parts.password:
         raise ValueError("has a user name or password in it")
     if parts.path not in ("", "/") or parts.query or parts.fragment:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
 
 import pytest
 import requests
@@ -216,6 +218,14 @@ def test_a_fault_says_what_it_is_told(sandbox: SandboxProcess, crm: WebApiCaller
     answer = crm.call("GET", "WhoAmI")
     assert (answer.status_code, answer.headers["Retry-After"]) == (429, "30")
     assert answer.json()["error"] == {"code": rule["code"], "message": rule["message"]}
+
+
+def test_a_pause_may_be_told_as_a_date(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
+    fault(sandbox, effect="status", status=429, retry_after=30, retry_after_as="date")
+    told = parsedate_to_datetime(crm.call("GET", "WhoAmI").headers["Retry-After"])
+    assert 25 < (told - datetime.now(UTC)).total_seconds() <= 30
+    with pytest.raises(requests.HTTPError, match="whole seconds"):
+        fault(sandbox, effect="status", status=429, retry_after="soon", retry_after_as="date")
 
 
 def test_a_hanging_request_ends_with_the_clients_patience(sandbox: SandboxProcess, crm: WebApiCaller) -> None:

@@ -1,0 +1,14 @@
+"""S04 in the suite: one order of the cases is enough."""
+
+from __future__ import annotations
+
+import pytest
+
+from tests.drills import s04_addresses
+from tests.drills.test_drills import place  # noqa: F401 - a fixture
+from tests.drills.world import World
+
+
+@pytest.mark.parametrize("variant", s04_addresses.DRILL.variants)
+def test_s04_no_secret_goes_astray(variant: str, place: World) -> None:  # noqa: F811
+    assert s04_addresses.DRILL.variants[variant](place, 1).wrong == []
