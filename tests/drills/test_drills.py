@@ -2,20 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import pytest
 
-from sandbox.postgres import PostgresServer
-from sandbox.process import SandboxProcess
 from tests.drills import f02_crash_sweep, f05_poison
-from tests.drills.world import World, world
-
-
-@pytest.fixture
-def place(postgres: PostgresServer, sandbox_process: SandboxProcess) -> Iterator[World]:
-    with world((postgres, sandbox_process)) as made:
-        yield made
+from tests.drills.world import World
 
 
 @pytest.mark.parametrize("point", f02_crash_sweep.KILL_POINTS)

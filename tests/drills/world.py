@@ -51,12 +51,13 @@ max_rejected_percent: 100
 
 @dataclass
 class World:
-    """One drill's surroundings. `folder` is its own; `crm` the running sandbox."""
+    """One drill's surroundings. `folder` is its own; `crm` the running sandbox, `server` the database server."""
 
     folder: Path
     crm: process.SandboxProcess
     engine: sa.Engine
     audit_url: str
+    server: PostgresServer
 
     def sync(
         self, file: Path, *, kill: str | None = None, action: str = "drill", workers: int = 1
@@ -97,7 +98,14 @@ class World:
                 "ca_bundle": ready["ca_bundle"],
             },
         }
+        captello = {
+            "conn_type": "captello",
+            "host": ready["capture_url"],
+            "password": ready["capture_key"],
+            "extra": {"auth": "api_key", "ca_bundle": ready["ca_bundle"]},
+        }
         return os.environ | {
+            "AIRFLOW_CONN_CAPTELLO_DEFAULT": json.dumps(captello),
             "AIRFLOW_CONN_DYNAMICS_AUDIT": json.dumps({"conn_type": "postgres", "extra": {"url": self.audit_url}}),
             "AIRFLOW_CONN_DYNAMICS_DEFAULT": json.dumps(account),
             "DYNAMICS_SYNC_INCLUDE": str(self.folder / "include"),
@@ -156,7 +164,7 @@ def world(servers: tuple[PostgresServer, process.SandboxProcess]) -> Iterator[Wo
     engine = create_store(url)
     upgrade(engine)
     try:
-        yield World(folder, crm, engine, url)
+        yield World(folder, crm, engine, url, server)
     finally:
         engine.dispose()
         shutil.rmtree(folder, ignore_errors=True)
