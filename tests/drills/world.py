@@ -51,7 +51,7 @@ max_rejected_percent: 100
 
 @dataclass
 class World:
-    """One drill's surroundings. `folder` is its own; `crm` the running sandbox.
+    """One drill's surroundings. `folder` is its own; `crm` the running sandbox, `server` the database server.
 
     `connection_extra` and `client_secret` are for what the account's connection holds in further or other words.
     """
@@ -60,6 +60,7 @@ class World:
     crm: process.SandboxProcess
     engine: sa.Engine
     audit_url: str
+    server: PostgresServer
     connection_extra: dict[str, Any] = field(default_factory=dict)
     client_secret: str | None = None
 
@@ -107,7 +108,14 @@ class World:
                 **self.connection_extra,
             },
         }
+        captello = {
+            "conn_type": "captello",
+            "host": ready["capture_url"],
+            "password": ready["capture_key"],
+            "extra": {"auth": "api_key", "ca_bundle": ready["ca_bundle"]},
+        }
         return os.environ | {
+            "AIRFLOW_CONN_CAPTELLO_DEFAULT": json.dumps(captello),
             "AIRFLOW_CONN_DYNAMICS_AUDIT": json.dumps({"conn_type": "postgres", "extra": {"url": self.audit_url}}),
             "AIRFLOW_CONN_DYNAMICS_DEFAULT": json.dumps(account),
             "DYNAMICS_SYNC_INCLUDE": str(self.folder / "include"),
@@ -166,7 +174,7 @@ def world(servers: tuple[PostgresServer, process.SandboxProcess]) -> Iterator[Wo
     engine = create_store(url)
     upgrade(engine)
     try:
-        yield World(folder, crm, engine, url)
+        yield World(folder, crm, engine, url, server)
     finally:
         engine.dispose()
         shutil.rmtree(folder, ignore_errors=True)
