@@ -61,6 +61,7 @@ class HubSettings(Settings):
     """What holds for Entra: one for the whole sandbox."""
 
     token_lifetime_s: int = Field(3599, ge=1)
+    token_prefix: str = Field("", pattern=r"^[A-Za-z0-9_-]*$")
     applications: dict[str, Application] = {}
 
 
