@@ -6,6 +6,7 @@ Source: learn.microsoft.com, "Compose HTTP requests and handle errors", "Service
 from __future__ import annotations
 
 import gzip
+import re
 from collections.abc import Iterable, Mapping
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
@@ -17,10 +18,13 @@ from multidict import CIMultiDict
 
 from sandbox.server.environment import Environment
 from sandbox.server.faults import Fault
+from sandbox.server.settings import IdHeaders
 
 COMPRESS_FROM_BYTES = 1024
 JSON_TYPE = "application/json; odata.metadata=minimal"
+ID_HEADERS = frozenset({"odata-entityid", "location", "req_id", "x-ms-service-request-id"})
 FULL_LIMITS = (5999, 1200.0)
+_GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
 # What a fault of effect `status` says when its rule does not: code and text as the service words them.
 WIRE_ERRORS: Mapping[int, tuple[str, str]] = {
@@ -98,6 +102,20 @@ def standard_headers(environment: Environment, server: int, remaining: tuple[int
     return headers
 
 
+def styled(headers: Iterable[tuple[str, str]], style: IdHeaders) -> list[tuple[str, str]]:
+    """Headers that name a record or a request as a careless proxy hands them on: not at all, or in upper case."""
+    if style == "plain":
+        return list(headers)
+    named = [(name, value, name.lower() in ID_HEADERS) for name, value in headers]
+    if style == "missing":
+        return [(name, value) for name, value, is_id in named if not is_id]
+    return [(name.upper(), _GUID.sub(_upper, value)) if is_id else (name, value) for name, value, is_id in named]
+
+
+def _upper(found: re.Match[str]) -> str:
+    return found[0].upper()
+
+
 def http_date(at: datetime) -> str:
     """An instant as HTTP writes it."""
     return format_datetime(at, usegmt=True)
@@ -128,6 +146,7 @@ class Reply:
         all_headers = standard_headers(self._environment, self._server, self.remaining)
         for name, value in headers:
             all_headers[name] = value
+        all_headers = CIMultiDict(styled(all_headers.items(), self._environment.settings.id_headers))
         if len(body) >= COMPRESS_FROM_BYTES and "gzip" in self._request.headers.get("Accept-Encoding", ""):
             body = gzip.compress(body, compresslevel=1, mtime=0)
             all_headers["Content-Encoding"] = "gzip"

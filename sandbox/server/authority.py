@@ -91,7 +91,7 @@ class Authority:
         client_id = self._authenticate(form, token_endpoint)
         now = self._clock()
         self._grants = {token: grant for token, grant in self._grants.items() if grant.expires_at > now}
-        token = secrets.token_urlsafe(48)
+        token = self.settings.token_prefix + secrets.token_urlsafe(48)
         lifetime_s = self.settings.token_lifetime_s
         self._grants[token] = Grant(client_id, audience, now + timedelta(seconds=lifetime_s))
         return token, lifetime_s

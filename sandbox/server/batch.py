@@ -15,7 +15,7 @@ from uuid import uuid4
 
 from sandbox.dataverse import Caller, Request, Response
 from sandbox.server import multipart
-from sandbox.server.answers import JSON_TYPE, error_body, fault_answer
+from sandbox.server.answers import JSON_TYPE, error_body, fault_answer, styled
 from sandbox.server.environment import Environment
 from sandbox.server.faults import Call, FaultPlan
 from sandbox.server.journal import Entry, Journal
@@ -92,7 +92,7 @@ class BatchRun:
     def _single(self, part: Part) -> Answer:
         response, entry = self._carry_out(part, {})
         self._settle([(response, entry)])
-        return _as_answer(response, None)
+        return self._as_answer(response, None)
 
     def _change_set(self, change_set: ChangeSet) -> Answer | list[Answer]:
         references: dict[str, str] = {}
@@ -105,9 +105,9 @@ class BatchRun:
                     transaction.rollback()
                     undone = [*done, (response, entry)]
                     self._settle([(replace(each, committed=False), its) for each, its in undone])
-                    return _as_answer(response, part.content_id)
+                    return self._as_answer(response, part.content_id)
                 done.append((response, entry))
-                answers.append(_as_answer(response, part.content_id))
+                answers.append(self._as_answer(response, part.content_id))
                 if part.content_id is not None:
                     references[part.content_id] = _reference(response, entry.path)
         self._settle(done)
@@ -168,6 +168,16 @@ class BatchRun:
         done = organization.handle(request) if fault.committed else Response(status, table=entry.table)
         return replace(done, status=status, headers=tuple(headers), body=body, code=fault.code)
 
+    def _as_answer(self, response: Response, content_id: str | None) -> Answer:
+        """A response as a part; an error names its request, and everything names the protocol."""
+        headers = {"OData-Version": "4.0", **dict(response.headers)}
+        if response.status >= 400:
+            headers = {"REQ_ID": str(uuid4()), **headers}
+        if "OData-EntityId" in headers:
+            headers["Location"] = headers["OData-EntityId"]
+        shown = styled(headers.items(), self._environment.settings.id_headers)
+        return Answer(response.status, shown, response.body, content_id)
+
     def _settle(self, done: list[tuple[Response, Entry]]) -> None:
         for response, entry in done:
             note(entry, response)
@@ -188,16 +198,6 @@ def note(entry: Entry, response: Response) -> None:
 
 def _refused(status: int, code: str, message: str) -> Response:
     return Response(status, (("Content-Type", JSON_TYPE),), error_body(code, message), code=code)
-
-
-def _as_answer(response: Response, content_id: str | None) -> Answer:
-    """A response as a part; an error names its request, and everything names the protocol."""
-    headers = {"OData-Version": "4.0", **dict(response.headers)}
-    if response.status >= 400:
-        headers = {"REQ_ID": str(uuid4()), **headers}
-    if "OData-EntityId" in headers:
-        headers["Location"] = headers["OData-EntityId"]
-    return Answer(response.status, list(headers.items()), response.body, content_id)
 
 
 def _reference(response: Response, path: str) -> str:

@@ -13,6 +13,8 @@ from typing import Literal, Self
 
 from pydantic import BaseModel, ConfigDict, Field
 
+IdHeaders = Literal["plain", "missing", "upper"]
+
 
 class Settings(BaseModel):
     """A frozen group of settings."""
@@ -59,6 +61,7 @@ class HubSettings(Settings):
     """What holds for Entra: one for the whole sandbox."""
 
     token_lifetime_s: int = Field(3599, ge=1)
+    token_prefix: str = Field("", pattern=r"^[A-Za-z0-9_-]*$")
     applications: dict[str, Application] = {}
 
 
@@ -70,6 +73,7 @@ class EnvironmentSettings(Settings):
     servers: int = Field(1, ge=1, le=64)
     dop_hint: int = Field(4, ge=1)
     clock_offset_s: float = 0.0
+    id_headers: IdHeaders = "plain"
 
 
 def merge(target: Mapping[str, object], change: Mapping[str, object]) -> dict[str, object]:

@@ -12,8 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-import orjson
-
+from dynamics.captello.json_text import parse_json
 from dynamics.errors import Fault
 
 Entry = tuple[int, Any]  # line, and what stands there: JSON as parsed, or a Fault
@@ -50,8 +49,8 @@ def json_lines(path: Path) -> Iterator[Entry]:
             if not line.strip():
                 continue
             try:
-                yield number, orjson.loads(line.strip())
-            except orjson.JSONDecodeError as wrong:
+                yield number, parse_json(line.strip())
+            except json.JSONDecodeError as wrong:
                 yield number, _not_json(path, number, wrong.colno, wrong.msg.partition(":")[0])
     except NotUtf8Error as wrong:
         yield wrong.fault.line or 1, wrong.fault

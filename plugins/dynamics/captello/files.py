@@ -12,10 +12,9 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from pathlib import Path
 
-import orjson
-
 from dynamics.captello.csv_rows import csv_rows
 from dynamics.captello.file_formats import Entry, json_lines, json_values
+from dynamics.captello.json_text import json_bytes
 from dynamics.captello.selection import chooser
 from dynamics.captello.shape import shape_fault, sourced
 from dynamics.core.capture import Selection, SourcedProspect
@@ -110,4 +109,4 @@ class FileSource:
 
 
 def _digest(prospect: JsonObject) -> bytes:
-    return blake2b(orjson.dumps(prospect, option=orjson.OPT_SORT_KEYS), digest_size=16).digest()
+    return blake2b(json_bytes(prospect), digest_size=16).digest()

@@ -6,6 +6,7 @@ Knows no endpoint but the token's. Foreign exceptions end here. Source: Capture 
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -14,11 +15,11 @@ from email.utils import parsedate_to_datetime
 from http.cookiejar import DefaultCookiePolicy
 from typing import Any
 
-import orjson
 import requests
 from requests.auth import AuthBase
 
 from dynamics.captello.account import Auth, CaptelloAccount
+from dynamics.captello.json_text import parse_json
 from dynamics.core.crm import JsonObject
 from dynamics.errors import AccountError, ContractError, RateLimitedError, ServiceUnavailableError, TransientError
 from dynamics.sync.ports import Clock
@@ -235,8 +236,8 @@ def _refuse(operation: str, path: str, answer: _Answer) -> None:
 
 def _json_object(operation: str, path: str, answer: _Answer) -> JsonObject:
     try:
-        content = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
+        content = parse_json(answer.body)
+    except json.JSONDecodeError:
         content = None
     if not isinstance(content, dict):
         raise ContractError(operation, path, detail="the answer is no JSON object", status=answer.status)
@@ -245,8 +246,8 @@ def _json_object(operation: str, path: str, answer: _Answer) -> JsonObject:
 
 def _problem(answer: _Answer) -> JsonObject:
     try:
-        content = orjson.loads(answer.body)
-    except orjson.JSONDecodeError:
+        content = parse_json(answer.body)
+    except json.JSONDecodeError:
         return {}
     return content if isinstance(content, dict) else {}
 

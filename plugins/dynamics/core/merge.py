@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from decimal import Decimal
+from types import MappingProxyType
 from typing import Any
 
 from dynamics.core.identity import value_hash
@@ -42,6 +43,7 @@ def changed_values(
     settled: Mapping[str, str] | None,
     modes: Mapping[str, WriteMode],
     metadata: TableMetadata,
+    placeholders: Mapping[str, Any] = MappingProxyType({}),
 ) -> dict[str, Any]:
     """The columns to send, with their values; empty when the record need not change.
 
@@ -53,6 +55,8 @@ def changed_values(
         settled: column -> value hash of what we last settled in this record; None when we never did.
         modes: column -> write mode; always where absent.
         metadata: of the record's table.
+        placeholders: column -> the mapping's default. Where it stands there it is no value: a real one takes its place,
+            whatever the write mode.
     """
     changes: dict[str, Any] = {}
     for name, value in wanted.items():
@@ -63,7 +67,7 @@ def changed_values(
             continue
         if settled is not None and settled.get(name) == value_hash(value):
             continue
-        if there is None or _blank(there) or mode is WriteMode.ALWAYS:
+        if mode is WriteMode.ALWAYS or _blank(there) or _is_placeholder(column, there, placeholders):
             changes[name] = value
         elif mode is WriteMode.APPEND and value is not None:
             longer = _appended(there, value)
@@ -88,6 +92,11 @@ def same_value(column: Column, ours: Any, theirs: Any) -> bool:
     if column.type in TEXT_TYPES:
         return _lines(ours) == _lines(theirs)
     return bool(ours == theirs)
+
+
+def _is_placeholder(column: Column, there: Any, placeholders: Mapping[str, Any]) -> bool:
+    default = placeholders.get(column.logical_name)
+    return default is not None and same_value(column, default, there)
 
 
 def _appended(there: str, value: str) -> str:

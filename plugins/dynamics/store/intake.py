@@ -106,7 +106,7 @@ class Intake(LedgerPart):
     def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         if not prospects:
             return 0
-        given = {"run_id": run_id, "source": source, "page": rows_json([_row(p) for p in prospects])}
+        given = {"run_id": run_id, "source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
 
         def work(connection: sa.Connection) -> int:
             connection.execute(_STORE, given)

@@ -80,6 +80,18 @@ def test_headers_of_every_answer(sandbox: SandboxProcess, crm: WebApiCaller) -> 
     assert raw["REQ_ID"]
 
 
+def test_headers_that_name_ids_can_be_missing_or_in_upper_case(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
+    path, body = "leads(00000000-0000-4000-8000-00000000abcd)", {"lastname": "Ruiz"}
+    sandbox.control("PUT", "settings", {"id_headers": "upper"})
+    answer = crm.call("PATCH", path, json=body)
+    assert answer.headers["odata-entityid"].endswith("(00000000-0000-4000-8000-00000000ABCD)")
+    assert "ODATA-ENTITYID" in list(answer.headers)
+    sandbox.control("PUT", "settings", {"id_headers": "missing"})
+    answer = crm.call("PATCH", path, json=body)
+    assert answer.status_code == 204
+    assert not {"odata-entityid", "location", "req_id", "x-ms-service-request-id"} & set(map(str.lower, answer.headers))
+
+
 @pytest.mark.parametrize("version", ["v9.0", "v9.1", "v9.2"])
 def test_versions(crm: WebApiCaller, version: str) -> None:
     assert crm.session.get(f"{crm.url}/api/data/{version}/WhoAmI", timeout=30).status_code == 200

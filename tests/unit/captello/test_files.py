@@ -318,3 +318,12 @@ def test_what_the_schema_does_not_know_is_no_fault(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text(json.dumps(prospect(1, status="brand_new", company=None, tags=None, shoe_size=42)))
     assert FileSource(path).check() == 1
+
+
+def test_half_an_emoji_refuses_neither_the_file_nor_the_prospect(tmp_path: Path) -> None:
+    cut = json.dumps(prospect(1, first_name="Zo\ud83d"))
+    for name, text in (("a.jsonl", f"{cut}\n{cut}\n"), ("a.json", f"[{cut}, {cut}]")):
+        (tmp_path / name).write_text(text)
+        assert FileSource(tmp_path / name).check() == 1
+        [page] = FileSource(tmp_path / name).pages(NOTHING)
+        assert {found.payload["first_name"] for found in page} == {"Zo\ud83d"}

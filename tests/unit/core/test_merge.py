@@ -65,6 +65,18 @@ def test_write_modes(mode: WriteMode, there: str | None, sent: dict[str, str]) -
     assert changes({"jobtitle": "ours"}, {"jobtitle": there}, jobtitle=mode) == sent
 
 
+@pytest.mark.parametrize("mode", [WriteMode.ALWAYS, IF_EMPTY, APPEND])
+def test_a_placeholder_leaves_when_a_real_value_comes(mode: WriteMode) -> None:
+    modes, placeholders = {"jobtitle": mode}, {"jobtitle": "Unknown"}
+    sent = changed_values({"jobtitle": "ours"}, {"jobtitle": "Unknown"}, {}, modes, LEAD, placeholders)
+    assert sent == {"jobtitle": "ours"}
+
+
+def test_what_a_person_wrote_over_a_placeholder_is_no_placeholder() -> None:
+    modes, placeholders = {"jobtitle": IF_EMPTY}, {"jobtitle": "Unknown"}
+    assert changed_values({"jobtitle": "ours"}, {"jobtitle": "theirs"}, {}, modes, LEAD, placeholders) == {}
+
+
 def test_notes_that_grew_are_appended_once() -> None:
     there = "Bought pumps in 2020.\nFirst.\r\nSecond."
     sent = changes({"description": "First.\nSecond.\nThird."}, {"description": there}, description=APPEND)
