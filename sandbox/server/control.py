@@ -130,9 +130,9 @@ class ControlRoutes:
         return _json(list(self._one(request).organization.rows(request.query["table"])))
 
     async def show_digest(self, request: web.Request) -> web.Response:
-        """GET ?table=&columns=a,b: the table's rows counted and hashed by these columns, and how often records met what.
+        """GET ?table=&columns=a,b: its rows counted and hashed by these columns, with their events.
 
-        `events` says for each kind of event how many records had how many of them.
+        `events` says for each kind how many records had how many of them.
         """
         table, columns = request.query["table"], request.query["columns"].split(",")
         rows = self._one(request).organization.rows(table)
