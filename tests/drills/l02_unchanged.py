@@ -33,9 +33,6 @@ def drill(
     wrong += load.newest_run(world, unchanged=asked)
     if any(after[name] != before[name] for name in ("rows_written", "events")):
         wrong.append(f"the CRM was written to: {after['events']} after {before['events']}")
-    allowed_s = START_S + MOST_S_PER_MILLION * asked / 1_000_000
-    if again.seconds > allowed_s:
-        wrong.append(f"the unchanged run took {again.seconds:.0f} s instead of at most {allowed_s:.0f}")
     wrong += l01_million.within_memory(again, workers)
     looked_up = f"pro_{random.Random(seed).randrange(asked):08d}"
     query = "SELECT outcome FROM sync.audit_outcome WHERE prospect_id = :id ORDER BY settled_at"
@@ -48,6 +45,11 @@ def drill(
     wrong += load.newest_run(world, updated=changed, unchanged=asked - changed)
     wrong += load.right_records(world, asked, chosen)
     wrong += oracles.settled(world)
+    # The third run too: what the database's planner knows of two runs has misled it about the next one.
+    allowed_s = START_S + MOST_S_PER_MILLION * asked / 1_000_000
+    for name, run in (("unchanged", again), ("changed", third)):
+        if run.seconds > allowed_s:
+            wrong.append(f"the {name} run took {run.seconds:.0f} s instead of at most {allowed_s:.0f}")
     figures = {
         "unchanged s": again.seconds,
         "unchanged requests": after["requests"] - before["requests"],
