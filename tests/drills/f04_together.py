@@ -130,6 +130,9 @@ def drill(world: World, seed: int, count: int = COUNT, presses: int = PRESSES) -
     together_s, began_within_s, whole_s = _overlap(world)
     if together_s <= 0:
         wrong.append("the three runs did not overlap")
+    creators = world.sql("SELECT count(DISTINCT run_id) AS n FROM sync.audit_outcome WHERE outcome = 'created'")[0]["n"]
+    if creators < 2:
+        wrong.append("one run created everything: the runs did not meet")
     wrong += oracles.one_record(world, [p["email"] for p in people])
     wrong += load.right_records(world, count)
     wrong += oracles.one_outcome(world)
@@ -138,6 +141,7 @@ def drill(world: World, seed: int, count: int = COUNT, presses: int = PRESSES) -
     wrong += oracles.settled(world)
     figures = {
         "runs": 3 + presses,
+        "runs that created": creators,
         "three together s": together_s,
         "began within s": began_within_s,
         "all s": whole_s,
