@@ -15,6 +15,7 @@ import orjson
 from aiohttp import web
 from pydantic import TypeAdapter
 
+from sandbox.server.digest import digest
 from sandbox.server.environment import Environment
 from sandbox.server.exchange import CONTROL
 from sandbox.server.faults import Fault
@@ -55,6 +56,7 @@ class ControlRoutes:
             ("DELETE", "journal", self.clear_journal),
             ("GET", "events", self.show_events),
             ("GET", "rows", self.show_rows),
+            ("GET", "digest", self.show_digest),
             ("GET", "stats", self.show_stats),
         ]
         for method, name, handler in routes:
@@ -126,6 +128,16 @@ class ControlRoutes:
     async def show_rows(self, request: web.Request) -> web.Response:
         """GET ?table=: every row of a table, past all paging and privileges."""
         return _json(list(self._one(request).organization.rows(request.query["table"])))
+
+    async def show_digest(self, request: web.Request) -> web.Response:
+        """GET ?table=&columns=a,b: its rows counted and hashed by these columns, with their events.
+
+        `events` says for each kind how many records had how many of them.
+        """
+        table, columns = request.query["table"], request.query["columns"].split(",")
+        rows = self._one(request).organization.rows(table)
+        summed_up = digest([row.get(column) for column in columns] for row in rows)
+        return _json({**summed_up, "events": self._world.journal.event_counts(table)})
 
     async def show_stats(self, request: web.Request) -> web.Response:
         """GET: counts of requests by status, rows by table, events by kind.

@@ -116,6 +116,13 @@ class Journal:
             if table in (None, its_table)
         }
 
+    def event_counts(self, table: str) -> dict[str, dict[int, int]]:
+        """For each event: how often it happened to a record -> to how many records of the table."""
+        return {
+            event: dict(Counter(count for record_id, count in counts.items() if self._tables[record_id] == table))
+            for event, counts in self._events.items()
+        }
+
     def stats(self) -> dict[str, object]:
         """Counts since the last clearing."""
         return {

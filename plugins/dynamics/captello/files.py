@@ -15,6 +15,7 @@ from pathlib import Path
 from dynamics.captello.csv_rows import csv_rows
 from dynamics.captello.file_formats import Entry, json_lines, json_values
 from dynamics.captello.json_text import json_bytes
+from dynamics.captello.repeats import IdDigests, Repeats
 from dynamics.captello.selection import chooser
 from dynamics.captello.shape import shape_fault, sourced
 from dynamics.core.capture import Selection, SourcedProspect
@@ -43,19 +44,16 @@ class FileSource:
     def check(self) -> int:
         """Read the whole file and say how many prospects it holds.
 
+        Where ids are repeated it is read a second time, for these alone: a million prospects take no more memory than
+        a thousand.
+
         Raises:
             ConfigurationError: the faults, each with file, line and, where there is one, column; `MAX_FAULTS` at most.
         """
-        faults: list[Fault] = []
-        count = 0
-        for entry in self._entries({}):
-            if isinstance(entry, Fault):
-                faults.append(entry)
-                if len(faults) == MAX_FAULTS:
-                    faults.append(Fault(entry.file, entry.line, "There may be more faults below.", ""))
-                    break
-            else:
-                count += 1
+        ids = IdDigests()
+        count, faults = self._read_all(ids)
+        if repeats := ids.repeated():
+            count, faults = self._read_all(ids=None, repeats=repeats)
         if not faults and not count:
             faults.append(Fault(str(self._path), None, "The file holds no prospect.", "Name another file."))
         if faults:
@@ -70,7 +68,7 @@ class FileSource:
         """
         is_chosen = chooser(selection)
         page: list[SourcedProspect] = []
-        for entry in self._entries(None):
+        for _, entry in self._entries():
             if isinstance(entry, Fault):
                 raise ConfigurationError([entry])
             if not is_chosen(entry):
@@ -82,30 +80,62 @@ class FileSource:
         if page:
             yield page
 
-    def _entries(self, seen: dict[str, tuple[int, bytes]] | None) -> Iterator[JsonObject | Fault]:
-        """Each prospect, and what is wrong with the others. With `seen` (id -> line, digest) each only once."""
+    def _read_all(self, ids: IdDigests | None, repeats: Repeats | None = None) -> tuple[int, list[Fault]]:
+        """Count the prospects and collect what is wrong with the others.
+
+        Args:
+            ids: takes every id down.
+            repeats: ids that may stand there twice; each counts once, and with two contents it is a fault.
+        """
+        count = 0
+        faults: list[Fault] = []
+        seen: dict[str, tuple[int, bytes]] = {}  # id -> line, digest of the content
+        for line, entry in self._entries():
+            found: JsonObject | Fault | None = entry
+            if not isinstance(entry, Fault):
+                if ids is not None:
+                    ids.add(entry["id"])
+                if repeats is not None and entry["id"] in repeats:
+                    found = self._unless_seen(line, entry, seen)
+            if isinstance(found, Fault):
+                faults.append(found)
+                if len(faults) == MAX_FAULTS:
+                    faults.append(Fault(found.file, found.line, "There may be more faults below.", ""))
+                    break
+            elif found is not None:
+                count += 1
+        return count, faults
+
+    def _unless_seen(
+        self, line: int, prospect: JsonObject, seen: dict[str, tuple[int, bytes]]
+    ) -> JsonObject | Fault | None:
+        """The prospect, where it stands there for the first time; None where it stood there alike, else the fault."""
+        digest = _digest(prospect)
+        first = seen.get(prospect["id"])
+        if first is None:
+            seen[prospect["id"]] = (line, digest)
+            return prospect
+        if first[1] == digest:
+            return None
+        what = f"The prospect of line {first[0]} stands here again with other content."
+        return Fault(str(self._path), line, what, "Keep one of the two.")
+
+    def _entries(self) -> Iterator[tuple[int, JsonObject | Fault]]:
+        """Each prospect with its line, and what is wrong with the others."""
         read = _READERS.get(self._path.suffix.lower())
         if read is None:
             remedy = f"Its name ends in one of: {', '.join(_READERS)}."
-            yield Fault(str(self._path), None, "Nothing is known of this kind of file.", remedy)
+            yield 1, Fault(str(self._path), None, "Nothing is known of this kind of file.", remedy)
             return
         try:
             for line, found in read(self._path):
-                if isinstance(found, Fault):
-                    yield found
-                elif (wrong := shape_fault(found)) is not None:
-                    yield Fault(str(self._path), line, f"This is no prospect: {wrong}.", "Correct it.")
-                elif seen is None:
-                    yield found
-                elif (first := seen.get(found["id"])) is None:
-                    seen[found["id"]] = (line, _digest(found))
-                    yield found
-                elif first[1] != _digest(found):
-                    what = f"The prospect of line {first[0]} stands here again with other content."
-                    yield Fault(str(self._path), line, what, "Keep one of the two.")
+                if not isinstance(found, Fault) and (wrong := shape_fault(found)) is not None:
+                    yield line, Fault(str(self._path), line, f"This is no prospect: {wrong}.", "Correct it.")
+                else:
+                    yield line, found
         except OSError as wrong:
             what = f"The file cannot be read: {wrong.strerror}."
-            yield Fault(str(self._path), None, what, "Check its path and permissions.")
+            yield 1, Fault(str(self._path), None, what, "Check its path and permissions.")
 
 
 def _digest(prospect: JsonObject) -> bytes:

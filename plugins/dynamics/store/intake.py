@@ -58,19 +58,21 @@ _PERSON_TABLES = (
     sa.text("CREATE TEMPORARY TABLE person_group (prospect_key bigint PRIMARY KEY, group_key bigint) ON COMMIT DROP"),
 )
 
-# Only what at least two prospects of the run have in common.
+# Only what at least two prospects of the run have in common. Counted in one pass over the sorted keys: of a run just
+# discovered the planner expects no rows, and would compare every prospect with every other one.
 _SHARED_KEYS = sa.text("""
 INSERT INTO shared_key
 WITH item AS MATERIALIZED (
     SELECT p.prospect_key, p.email_key, p.name_key FROM sync.work_item i JOIN sync.prospect p USING (prospect_key)
      WHERE i.run_id = :run_id AND i.state <> 'settled'
-), item_key AS MATERIALIZED (
+), item_key AS (
     SELECT email_key AS match_key, prospect_key FROM item WHERE email_key IS NOT NULL
      UNION ALL
     SELECT name_key, prospect_key FROM item WHERE name_key IS NOT NULL AND :by_name
+), counted AS (
+    SELECT match_key, prospect_key, count(*) OVER (PARTITION BY match_key) AS prospects FROM item_key
 )
-SELECT match_key, prospect_key FROM item_key
- WHERE match_key IN (SELECT match_key FROM item_key GROUP BY match_key HAVING count(*) > 1)
+SELECT match_key, prospect_key FROM counted WHERE prospects > 1
 """)
 
 _EACH_ITS_OWN = sa.text("INSERT INTO person_group SELECT DISTINCT prospect_key, prospect_key FROM shared_key")

@@ -11,6 +11,7 @@ import requests
 
 from sandbox import process
 from sandbox.process import SandboxProcess
+from sandbox.server.digest import digest
 from tests.fixtures.sandbox import WebApiCaller
 
 ID = "00000000-0000-4000-8000-00000000000a"
@@ -80,6 +81,15 @@ def test_seeded_rows_are_there_and_reset_takes_them_away(sandbox: SandboxProcess
     sandbox.control("POST", "reset")
     assert sandbox.control("GET", "rows?table=lead&organization=1") == []
     assert crm.call("GET", "WhoAmI").status_code == 200, "tokens outlive a reset"
+
+
+def test_a_digest_sums_up_rows_and_their_events(sandbox: SandboxProcess) -> None:
+    crm = WebApiCaller(sandbox)
+    for name in ("Ruiz", "Okafor"):
+        crm.create(lastname=name, jobtitle="Buyer")
+    found = sandbox.control("GET", "digest?table=lead&columns=lastname,jobtitle")
+    assert found == {**digest([["Okafor", "Buyer"], ["Ruiz", "Buyer"]]), "events": {"create": {"1": 2}}}
+    assert sandbox.control("GET", "digest?table=lead&columns=jobtitle")["distinct"] == 1
 
 
 def test_a_sample_fills_capture_and_crm(sandbox: SandboxProcess) -> None:

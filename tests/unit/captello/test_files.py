@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import tracemalloc
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -175,6 +176,35 @@ def test_other_content_under_one_id_is_a_fault(tmp_path: Path) -> None:
     path = tmp_path / "a.jsonl"
     path.write_text("\n".join(json.dumps(p) for p in (prospect(1), prospect(2), prospect(1, email="canary@x.org"))))
     assert faults_of(path) == [":3: The prospect of line 1 stands here again with other content. Keep one of the two."]
+
+
+def test_repeats_are_told_among_other_faults_in_the_order_of_the_file(tmp_path: Path) -> None:
+    path = tmp_path / "a.jsonl"
+    lines = [prospect(1), prospect(2), prospect(2), {"id": 3}, prospect(1, email="canary"), prospect(4)]
+    path.write_text("\n".join(map(json.dumps, lines)))
+    assert [fault.partition(" ")[0] for fault in faults_of(path)] == [":4:", ":5:"]
+
+
+def test_repeats_on_one_line(tmp_path: Path) -> None:
+    path = tmp_path / "a.json"
+    path.write_text(json.dumps([prospect(1), prospect(1), prospect(1, email="canary"), prospect(2, email="\ud83c")]))
+    assert faults_of(path) == [":1: The prospect of line 1 stands here again with other content. Keep one of the two."]
+
+
+def test_checking_remembers_a_few_bytes_of_each_prospect(tmp_path: Path) -> None:
+    def peak(count: int) -> int:
+        path = tmp_path / f"{count}.jsonl"
+        with path.open("w") as file:
+            file.writelines(json.dumps(prospect(n)) + "\n" for n in range(count))
+        tracemalloc.start()
+        try:
+            assert FileSource(path).check() == count
+            return tracemalloc.get_traced_memory()[1]
+        finally:
+            tracemalloc.stop()
+
+    peak(100)  # what is loaded once and for all
+    assert peak(12_000) - peak(2_000) < 10_000 * 32
 
 
 # ---------------------------------------------------------------- faults

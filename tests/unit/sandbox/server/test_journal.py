@@ -41,3 +41,12 @@ def test_events_are_counted_by_record() -> None:
     journal.record([("update", "lead", "a"), ("delete", "contact", "b")])
     assert journal.events("lead") == {"a": {"create": 1, "update": 2, "delete": 0}}
     assert journal.events()["b"] == {"create": 1, "update": 0, "delete": 1}
+
+
+def test_records_are_counted_by_how_often_something_happened_to_them() -> None:
+    journal = Journal()
+    journal.record([("create", "lead", "a"), ("create", "lead", "b"), ("create", "contact", "c")])
+    journal.record([("update", "lead", "a"), ("update", "lead", "a")])
+    journal.record([("update", "lead", "a"), ("update", "lead", "b")])
+    assert journal.event_counts("lead") == {"create": {1: 2}, "update": {3: 1, 1: 1}}
+    assert journal.event_counts("account") == {"create": {}, "update": {}}
