@@ -20,6 +20,7 @@ from dynamics.store.faults import Trouble, classify, configuration_error, transl
 
 MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x64796E616D696373  # any number that nobody else in this database uses: "dynamics"
+LOCK_TIMEOUT = "5s"
 UPGRADE = "Run `dynamics-sync db upgrade`."
 _VERSION_TABLE = {"version_table_schema": "sync"}
 _CONNECT = {
@@ -68,7 +69,7 @@ def upgrade(engine: sa.Engine) -> str:
         with engine.begin() as connection:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             # Writers of a running release wait behind us: rather give up than hold them up.
-            connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
+            connection.execute(sa.text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": LOCK_TIMEOUT})
             if MigrationContext.configure(connection, opts=_VERSION_TABLE).get_current_revision() not in (
                 None,
                 head_revision(),

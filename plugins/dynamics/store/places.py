@@ -97,7 +97,8 @@ UPDATE sync.budget
 
 _ADVISE = sa.text("""
 UPDATE sync.budget SET dop_hint = :hint
- WHERE organization_id = :organization_id AND application_user = :user AND dop_hint IS DISTINCT FROM CAST(:hint AS bigint)
+ WHERE organization_id = :organization_id AND application_user = :user
+   AND dop_hint IS DISTINCT FROM CAST(:hint AS bigint)
 """)
 
 _FAIL = sa.text(f"""
