@@ -38,7 +38,8 @@ ON CONFLICT DO NOTHING
     sa.text("""
 INSERT INTO sync.budget_place (organization_id, application_user, number)
 SELECT :organization_id, application_user, number
-  FROM unnest(CAST(:users AS text[])) AS application_user, generate_series(CAST(:first AS int), CAST(:last AS int)) AS number
+  FROM unnest(CAST(:users AS text[])) AS application_user,
+       generate_series(CAST(:first AS int), CAST(:last AS int)) AS number
  ORDER BY 2, 3
 ON CONFLICT DO NOTHING
 """),
