@@ -105,6 +105,7 @@ def test_a_dynamics_connection_becomes_an_account() -> None:
         client_id=CLIENT,
         client_secret=SecretStr(CANARY),
         application_users=(OTHER, CLIENT),
+        connection_id="c1",
     )
 
 

@@ -38,7 +38,8 @@ ON CONFLICT DO NOTHING
     sa.text("""
 INSERT INTO sync.budget_place (organization_id, application_user, number)
 SELECT :organization_id, application_user, number
-  FROM unnest(CAST(:users AS text[])) AS application_user, generate_series(CAST(:first AS int), CAST(:last AS int)) AS number
+  FROM unnest(CAST(:users AS text[])) AS application_user,
+       generate_series(CAST(:first AS int), CAST(:last AS int)) AS number
  ORDER BY 2, 3
 ON CONFLICT DO NOTHING
 """),
@@ -97,7 +98,8 @@ UPDATE sync.budget
 
 _ADVISE = sa.text("""
 UPDATE sync.budget SET dop_hint = :hint
- WHERE organization_id = :organization_id AND application_user = :user AND dop_hint IS DISTINCT FROM CAST(:hint AS bigint)
+ WHERE organization_id = :organization_id AND application_user = :user
+   AND dop_hint IS DISTINCT FROM CAST(:hint AS bigint)
 """)
 
 _FAIL = sa.text(f"""

@@ -18,7 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
 from dynamics.dataverse.auth import TokenSource
-from dynamics.errors import AccountError, RateLimitedError, ServiceUnavailableError, TransientError
+from dynamics.errors import AccessError, AccountError, RateLimitedError, ServiceUnavailableError, TransientError
 from tests.contract.dataverse.support import ACCOUNT, AUTHORITY, DISCOVERY, ORG, SECRET, TOKEN, sent, sign_in
 from tests.fakes.clock import FakeClock
 
@@ -84,10 +84,21 @@ def test_a_refused_token_is_replaced_by_one_caller_for_all(web: responses.Reques
 def test_a_refusal_says_what_to_do(web: responses.RequestsMock, code: int, status: int, remedy: str) -> None:
     sign_in(web)
     web.replace(responses.POST, TOKEN, json=refusal(code), status=status)
-    with pytest.raises(AccountError, match=remedy) as refused:
+    with pytest.raises(AccessError, match=remedy) as refused:
         source().token()
     assert refused.value.code == f"AADSTS{code}"
     assert "canary" not in str(refused.value)
+
+
+def test_a_refusal_names_the_connection(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.replace(responses.POST, TOKEN, json=refusal(7000222), status=401)
+    with pytest.raises(AccessError) as refused:
+        source(connection_id="dynamics_default").token()
+    assert str(refused.value) == (
+        "connection dynamics_default: the client secret has expired: create a new one in the app registration and put "
+        "it into the connection (HTTP 401, code AADSTS7000222)"
+    )
 
 
 def test_an_unknown_tenant_says_what_to_do(web: responses.RequestsMock) -> None:
@@ -128,6 +139,18 @@ def test_a_busy_sign_in_is_waited_for(web: responses.RequestsMock, answer: dict[
     before = clock.monotonic()
     assert source(clock).token() == "token-canary"
     assert clock.monotonic() - before == wait_s
+
+
+def test_tokens_of_a_minute_cost_one_sign_in_each_also_when_sign_in_is_busy_once(web: responses.RequestsMock) -> None:
+    sign_in(web, *(f"token {n}" for n in range(5)), expires_in=60)
+    web.post(TOKEN, status=429, headers={"Retry-After": "3"}, json={})
+    web.post(TOKEN, json={"token_type": "Bearer", "expires_in": 60, "access_token": "the last"})
+    clock = FakeClock()
+    tokens, started = source(clock), clock.monotonic()
+    while clock.monotonic() - started < 600:
+        tokens.token()
+        clock.sleep(0.5)
+    assert 11 <= len(sent(web, TOKEN)) <= 15
 
 
 def test_a_sign_in_that_stays_busy_is_given_up(web: responses.RequestsMock) -> None:

@@ -279,6 +279,62 @@ def test_a_fault_in_the_middle_keeps_what_is_known(web: responses.RequestsMock, 
     ]
 
 
+# ---------------------------------------------------------------- a rule that refuses everything
+
+RULE = (400, {}, error("0x80040265", "Every lead needs a region."))
+
+
+def refused_by_a_rule(web: responses.RequestsMock, share: Callable[[UUID], bool]) -> None:
+    def all_or_nothing(request: requests.PreparedRequest) -> Any:
+        bad = [one for one in ids_of(request) if share(UUID(one))]
+        return multiple({UUID(one): (400, RULE[2]) for one in bad[:1]})(request)
+
+    def one_by_one(request: requests.PreparedRequest) -> Any:
+        ids = [UUID(line.partition("(")[2][:36]) for line, _, _ in parts_of(request)]
+        return batch_answer(*(RULE if share(one) else (204, {}, None) for one in ids))
+
+    web.add_callback(responses.POST, MULTIPLE, callback=all_or_nothing)
+    on_batch(web, one_by_one)
+
+
+@pytest.mark.parametrize("operation", ["create", "update", "create one by one"])
+def test_a_rule_that_refuses_every_row_stops_the_write_within_fifty(
+    web: responses.RequestsMock, writer: BulkWriter, operation: str
+) -> None:
+    refused_by_a_rule(web, lambda _: True)
+    table = LEAD if operation == "create" else replace(LEAD, bulk_create=False)
+    write = writer.update if operation == "update" else writer.create
+    with ThreadPoolExecutor(4) as lanes:  # several of one client at once, as a worker has
+        reports = list(lanes.map(lambda n: write(table, rows(2000, 'W/"5"')[n * 500 : n * 500 + 500]), range(4)))
+    asked = sum(len(parts_of(request)) for request in sent(web, BATCH))
+    assert 20 <= asked <= 50
+    for report in reports:
+        assert set(states(report).values()) <= {WriteState.REFUSED, WriteState.NOT_SENT}
+        assert isinstance(report.stopped_by, AccountError)
+        assert "Every lead needs a region" in str(report.stopped_by)
+        assert ORG in str(report.stopped_by)
+
+
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_a_rule_that_refuses_one_row_in_ten_refuses_these_alone(
+    web: responses.RequestsMock, writer: BulkWriter, operation: str
+) -> None:
+    refused_by_a_rule(web, lambda one: one.int % 10 == 0)
+    report = getattr(writer, operation)(LEAD, rows(1000, 'W/"5"'))
+    assert report.stopped_by is None
+    assert list(states(report).values()).count(WriteState.REFUSED) == 100
+    assert list(states(report).values()).count(WriteState.DONE) == 900
+
+
+def test_texts_that_are_too_long_row_after_row_are_the_rows_own(
+    web: responses.RequestsMock, writer: BulkWriter
+) -> None:
+    on_batch(web, each({}, (400, {}, error("0x80044331", TOO_LONG))))
+    report = writer.update(LEAD, rows(200, 'W/"5"'))
+    assert report.stopped_by is None
+    assert set(states(report).values()) == {WriteState.REFUSED}
+
+
 def test_one_record_twice_is_a_mistake_of_the_caller(writer: BulkWriter) -> None:
     with pytest.raises(ValueError, match="twice"):
         writer.create(LEAD, [*rows(2), *rows(1)])

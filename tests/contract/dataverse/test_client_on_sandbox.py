@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from itertools import cycle
 from pathlib import Path
 from typing import Any
 from uuid import UUID, uuid4
@@ -111,6 +113,32 @@ def test_our_bundle_beats_the_environments(
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(tmp_path / "theirs.pem"))
     with client_of(account(sandbox)) as client:
         assert client.whoami()
+
+
+class Rotating(LocalBudget):
+    """Sends as one application user after the other."""
+
+    def __init__(self, users: Sequence[str]) -> None:
+        super().__init__()
+        self._users = cycle(users)
+
+    @contextmanager
+    def slot(self, patience_s: float = 45.0) -> Iterator[str]:
+        with super().slot(patience_s):
+            yield next(self._users)
+
+
+def test_several_application_users_share_the_load_and_are_all_ours(sandbox: SandboxProcess) -> None:
+    users = sandbox.ready["application_users"]
+    several = account(sandbox)
+    with DataverseClient(several, budget=Rotating(users), clock=SystemClock()) as client:
+        ours = client.organization().user_ids
+        rows = leads(3 * 125)
+        client.create("lead", rows)
+        found = client.read("lead", [row.record_id for row in rows], ())
+    creators = Counter(UUID(record["_createdby_value"]) for record in found)
+    assert set(creators) == set(ours)
+    assert set(creators.values()) == {125}
 
 
 def test_a_table_is_known_with_types_limits_and_options(client: DataverseClient) -> None:

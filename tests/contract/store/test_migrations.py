@@ -6,10 +6,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
+from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from dynamics.errors import AccountError, ConfigurationError, TransientError
+from dynamics.store import database
 from dynamics.store.database import MIGRATION_LOCK, check_schema, create_store, head_revision, upgrade
 from dynamics.store.models import Base
 from sandbox.postgres import PostgresServer
@@ -66,6 +68,58 @@ def test_a_starter_that_is_cut_off_half_way_leaves_nothing_and_the_next_one_succ
         upgrade(empty)
     sa.event.remove(empty, "before_cursor_execute", cut)
     assert rows(empty, "SELECT 1 FROM pg_namespace WHERE nspname = 'sync'") == []
+    assert upgrade(empty) == head_revision()
+    empty.dispose()
+
+
+FIRST_RELEASE = """
+INSERT INTO sync.sync_run (run_id, action, account, trigger, dry_run, settings, mapping_hash, organization_id)
+VALUES (gen_random_uuid(), 'a', 'dynamics_default', 'bulk', false, '{}', 'm', gen_random_uuid());
+INSERT INTO sync.prospect (source, prospect_id, revision, payload, updated_at)
+SELECT 'file', n::text, 1, '{}', now() FROM generate_series(1, 2000) n;
+INSERT INTO sync.work_item (run_id, prospect_key, group_key) SELECT run_id, prospect_key, 1
+  FROM sync.sync_run, sync.prospect;
+INSERT INTO sync.attempt (run_id, prospect_key, fence, organization_id, operation, table_name, record_id, content_hash,
+                          column_hashes, changed_columns, duplicates_found, revision, generation, result)
+SELECT run_id, prospect_key, 1, gen_random_uuid(), 'create', 'lead', gen_random_uuid(), 'h', '{}', '{}', 0, 1, 0,
+       (ARRAY['landed', 'not_landed', 'refused', NULL])[1 + mod(prospect_key, 4)] FROM sync.work_item;
+INSERT INTO sync.budget (organization_id, application_user, dop_hint) VALUES (gen_random_uuid(), 'app', 8)
+"""
+CONTENT = "SELECT count(*), md5(string_agg(a::text, '' ORDER BY attempt_id)) FROM sync.attempt a"
+
+
+def at_first_release(empty: sa.Engine) -> None:
+    """The database as the first release left it, with work in it."""
+    with empty.begin() as connection:
+        configuration = database._alembic()
+        configuration.attributes["connection"] = connection
+        command.upgrade(configuration, "0001")
+        for statement in FIRST_RELEASE.split(";"):
+            connection.exec_driver_sql(statement)
+
+
+def test_the_first_releases_database_is_upgraded_with_all_its_rows_and_none_is_rewritten(empty: sa.Engine) -> None:
+    at_first_release(empty)
+    filenode = "SELECT pg_relation_filenode('sync.attempt') AS node"
+    before = rows(empty, CONTENT), rows(empty, filenode)
+    assert upgrade(empty) == head_revision()
+    assert (rows(empty, CONTENT), rows(empty, filenode)) == before
+    with empty.begin() as connection:
+        connection.execute(sa.text("UPDATE sync.attempt SET result = 'not_sent' WHERE result IS NULL"))
+    assert rows(empty, "SELECT dop_hint, lowered_to FROM sync.budget") == [{"dop_hint": 8, "lowered_to": None}]
+    empty.dispose()
+
+
+def test_an_upgrade_behind_a_long_transaction_gives_up_and_leaves_nothing(
+    empty: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", "100ms")
+    at_first_release(empty)
+    with empty.begin() as worker:
+        worker.execute(sa.text("SELECT version_num FROM sync.alembic_version"))
+        with pytest.raises(TransientError):
+            upgrade(empty)
+    assert rows(empty, "SELECT version_num FROM sync.alembic_version") == [{"version_num": "0001"}]
     assert upgrade(empty) == head_revision()
     empty.dispose()
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import threading
+import time
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -173,3 +174,28 @@ def test_no_statement_of_ours_leaves_a_transaction_open(store: sa.Engine, run: R
     ledger.links(ORGANIZATION, [1])
     busy = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND state LIKE 'idle in transaction%'"
     assert rows(store, busy) == []
+
+
+def test_a_worker_of_an_older_release_does_not_write_to_an_upgraded_database(store: sa.Engine, run: Run) -> None:
+    ledger = PostgresLedger(store)
+    with store.begin() as connection:
+        connection.execute(sa.text("UPDATE sync.alembic_version SET version_num = '9999'"))
+    with pytest.raises(ConfigurationError, match=r"upgraded to 9999 by a newer release.*restart the worker with it"):
+        ledger.add_requests(run.run_id, 7)
+    assert one(store, "SELECT requests FROM sync.sync_run")["requests"] == 0
+
+
+def test_a_transaction_that_waited_for_an_upgrade_sees_the_new_revision(store: sa.Engine, run: Run) -> None:
+    ledger = PostgresLedger(store)
+    with ThreadPoolExecutor(1) as threads:
+        with store.begin() as upgrade:
+            upgrade.execute(sa.text("LOCK TABLE sync.alembic_version IN ACCESS EXCLUSIVE MODE"))
+            upgrade.execute(sa.text("UPDATE sync.alembic_version SET version_num = '9999'"))
+            late = threads.submit(ledger.add_requests, run.run_id, 7)
+            waiting = "SELECT 1 FROM pg_locks WHERE NOT granted"
+            deadline = time.monotonic() + 10
+            while not upgrade.execute(sa.text(waiting)).all():
+                assert time.monotonic() < deadline
+        with pytest.raises(ConfigurationError, match="by a newer release"):
+            late.result(10)
+    assert one(store, "SELECT requests FROM sync.sync_run")["requests"] == 0

@@ -5,7 +5,19 @@ from __future__ import annotations
 import orjson
 import pytest
 
-from dynamics.dataverse.faults import Fault, FaultClass, classify, column_of, read_fault, safe_message
+from dynamics.dataverse.faults import (
+    ACCESS_CODES,
+    CODES,
+    FEWER_CODES,
+    RULE_CODES,
+    Fault,
+    FaultClass,
+    classify,
+    column_of,
+    keeps_out,
+    read_fault,
+    safe_message,
+)
 from dynamics.dataverse.session import Answer
 
 
@@ -55,6 +67,38 @@ SQL = "A SQL error occurred. Sql Number: {}, transaction was rolled back."
 )
 def test_a_refusal_has_one_class(refusal: Fault, expected: FaultClass) -> None:
     assert classify(refusal) is expected
+
+
+@pytest.mark.parametrize(
+    ("refusal", "out"),
+    [
+        (fault("0x80072560", status=403), True),
+        (fault("0x80040225", status=403), True),
+        (fault("0x80040220", status=403), True),
+        (fault("0x8004f507", status=403), True),
+        (fault("", status=403), True),
+        (fault("0x80049999", status=401), True),
+        (fault("0x80041a01"), False),
+        (fault("0x80041103"), False),
+        (fault("0x80048d19", UNDECLARED), False),
+    ],
+)
+def test_being_kept_out_is_told_from_what_is_wrong_inside(refusal: Fault, out: bool) -> None:
+    assert classify(refusal) is FaultClass.ACCOUNT
+    assert keeps_out(refusal) is out
+
+
+def test_every_code_that_is_named_elsewhere_has_a_class() -> None:
+    assert CODES.keys() >= ACCESS_CODES | RULE_CODES | FEWER_CODES
+    assert {CODES[code][0] for code in ACCESS_CODES} == {FaultClass.ACCOUNT}
+    assert {CODES[code][0] for code in FEWER_CODES} == {FaultClass.TRANSIENT}
+    assert {CODES[code][0] for code in RULE_CODES} == {FaultClass.ROW, FaultClass.UNCLASSIFIED}
+
+
+@pytest.mark.parametrize("code", ["0x80049999", "0x80040224", ""])
+@pytest.mark.parametrize("status", [400, 404, 405, 409, 412, 422])
+def test_what_nobody_has_classified_is_never_held_against_a_row(code: str, status: int) -> None:
+    assert classify(fault(code, status=status)) is FaultClass.UNCLASSIFIED
 
 
 @pytest.mark.parametrize(
