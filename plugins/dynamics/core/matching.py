@@ -13,10 +13,12 @@ from uuid import UUID
 
 import pandas as pd
 
+from dynamics.core.capture import DiscoveredProspect, SourcedProspect
 from dynamics.core.crm import CandidateQuery
 from dynamics.core.identity import person_key
 from dynamics.core.normalize import collapse, email_key, name_key, unicode_email
 from dynamics.core.policy import Match, MatchBy, Policy
+from dynamics.core.prospect import prospect_frame, source_values
 
 NAMES_A_QUERY = 20
 MATCH_PATHS: tuple[str, ...] = ("email", "first_name", "last_name")
@@ -38,6 +40,20 @@ def match_keys(values: pd.DataFrame) -> pd.DataFrame:
     names = [name_key(first, last) for first, last in zip(values["first_name"], values["last_name"], strict=True)]
     keys = {"email_key": emails, "name_key": names}
     return pd.DataFrame(keys, index=values.index, columns=["email_key", "name_key"], dtype=object)
+
+
+def with_match_keys(page: Sequence[SourcedProspect]) -> list[DiscoveredProspect]:
+    """Prospects with the hashed keys that the queue groups by; the keys themselves stay out of the queue."""
+    frame = prospect_frame(pd.DataFrame({"payload": pd.Series([p.payload for p in page], dtype=object)}))
+    keys = match_keys(source_values(frame, MATCH_PATHS))
+    return [
+        DiscoveredProspect(
+            prospect,
+            person_key("email", email) if email is not None else None,
+            person_key("name", name) if name is not None else None,
+        )
+        for prospect, email, name in zip(page, keys["email_key"], keys["name_key"], strict=True)
+    ]
 
 
 def email_terms(values: pd.DataFrame) -> tuple[str, ...]:
