@@ -1,15 +1,16 @@
 """Notices that a rule of the organisation refuses whatever we write, and not this row or that one.
 
 Counts refusals in a row, by table and operation, over all threads of a client. Only those count that a rule may be to
-blame for: a text that is too long says nothing about the next row. Until a row has landed, and while refusals come in a
-row, requests of one table and operation go one after the other, or many would be under way before the first is judged.
+blame for: a text that is too long says nothing about the next row. Until a row has had another fate, and while refusals
+come in a row, requests of one table and operation go one after the other, or many would be under way before the first
+is judged.
 """
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, field
 
 from dynamics.core.crm import WriteResult, WriteState
@@ -36,7 +37,7 @@ class Breaker:
     table: str
     operation: str
     refusals: int = 0
-    landed: bool = False
+    trusted: bool = False
     fault: AccountError | None = None
     _lock: threading.Lock = field(default_factory=threading.Lock)
     _one_by_one: threading.RLock = field(default_factory=threading.RLock)
@@ -48,23 +49,30 @@ class Breaker:
         Raises:
             AccountError: the breaker is open.
         """
-        if self.landed and self.refusals < SUSPICIOUS:
+        with ExitStack() as alone:
+            if self._suspicious:
+                alone.enter_context(self._one_by_one)
+                if self.fault is not None:
+                    raise self.fault
+                if not self._suspicious:  # the request we have waited for has told
+                    alone.close()
             yield
-            return
-        with self._one_by_one:
-            if self.fault is not None:
-                raise self.fault
-            yield
+
+    @property
+    def _suspicious(self) -> bool:
+        return not self.trusted or self.refusals >= SUSPICIOUS
 
     def count(self, result: WriteResult) -> None:
         """Take note of a row's fate. `fault` is there while the breaker is open."""
         with self._lock:
             if result.state is WriteState.DONE:
-                self.refusals, self.landed, self.fault = 0, True, None
-            elif blames_a_rule(result):
+                self.refusals, self.trusted, self.fault = 0, True, None
+            elif not blames_a_rule(result):
+                self.trusted = True
+            else:
                 self.refusals += 1
                 if self.refusals == LIMIT:
-                    self.landed, self.fault = False, self._opened_by(result)
+                    self.fault = self._opened_by(result)
 
     def _opened_by(self, last: WriteResult) -> AccountError:
         detail = f"{self.refusals} rows in a row were refused and none landed: {last.message}: {REMEDY}"

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import random
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from uuid import uuid4
 
 import pytest
@@ -76,6 +78,32 @@ def test_nothing_is_sent_while_it_is_open_and_a_row_that_lands_closes_it() -> No
     counted.count(LANDED)
     with counted.watched():
         pass
+
+
+def test_requests_go_one_by_one_until_a_row_has_landed_and_side_by_side_then() -> None:
+    counted, side_by_side = breaker(), threading.Barrier(3)
+    first, go_on = threading.Event(), threading.Event()
+    alone: list[int] = []
+
+    def send_first() -> None:
+        with counted.watched():
+            first.set()
+            go_on.wait(10)
+            alone.append(len(alone))
+            counted.count(LANDED)
+
+    def send() -> None:
+        first.wait(10)
+        with counted.watched():
+            assert alone == [0]
+            side_by_side.wait(10)
+
+    with ThreadPoolExecutor(4) as threads:
+        running = [threads.submit(send_first), *(threads.submit(send) for _ in range(3))]
+        first.wait(10)
+        go_on.set()
+        for done in running:
+            done.result(20)
 
 
 def test_each_table_and_operation_is_counted_by_itself() -> None:
