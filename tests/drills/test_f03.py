@@ -12,7 +12,3 @@ def test_a_stopped_worker_wakes_up(place: World) -> None:
 
 def test_a_stopped_worker_wakes_up_while_another_is_at_it(place: World) -> None:
     assert f03_zombie.woken_early(place, 1).wrong == []
-
-
-def test_a_task_is_cleared(place: World) -> None:
-    assert f03_zombie.cleared(place, 1).wrong == []
