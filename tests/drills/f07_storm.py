@@ -29,7 +29,7 @@ from tests.drills.world import World
 
 CODES = ("0x80072322", "0x80072321", "0x80072326")
 GRACE_S = 1.0
-SLOW = {"latency": {"per_request_s": 0.05, "per_row_s": 0.006}}
+SLOW = {"latency": {"per_request_s": 0.05, "per_row_s": 0.003}}
 UNREADABLE = {"absent": None, "negative": "-5", "a word": "soon"}
 UNREADABLE_QUIET_S = 2.0  # the least anybody should wait who was told to wait and not how long
 LONGEST_WAIT_S = 330.0  # the service's window of 300 s, and time to start
