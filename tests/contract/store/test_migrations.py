@@ -10,6 +10,7 @@ from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
 from dynamics.errors import AccountError, ConfigurationError, TransientError
+from dynamics.store import database
 from dynamics.store.database import MIGRATION_LOCK, check_schema, create_store, head_revision, upgrade
 from dynamics.store.models import Base
 from sandbox.postgres import PostgresServer
@@ -66,6 +67,19 @@ def test_a_starter_that_is_cut_off_half_way_leaves_nothing_and_the_next_one_succ
         upgrade(empty)
     sa.event.remove(empty, "before_cursor_execute", cut)
     assert rows(empty, "SELECT 1 FROM pg_namespace WHERE nspname = 'sync'") == []
+    assert upgrade(empty) == head_revision()
+    empty.dispose()
+
+
+def test_a_starter_behind_a_long_transaction_gives_up_and_says_so(
+    empty: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
+    with empty.connect() as long_transaction:
+        long_transaction.execute(sa.text("CREATE SCHEMA sync"))
+        with pytest.raises(TransientError, match="nothing was changed"):
+            upgrade(empty)
+        long_transaction.rollback()
     assert upgrade(empty) == head_revision()
     empty.dispose()
 
