@@ -124,6 +124,19 @@ def test_an_upgrade_behind_a_long_transaction_gives_up_and_leaves_nothing(
     empty.dispose()
 
 
+def test_a_starter_behind_a_long_transaction_gives_up_and_says_so(
+    empty: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(database, "LOCK_TIMEOUT", "50ms")
+    with empty.connect() as long_transaction:
+        long_transaction.execute(sa.text("CREATE SCHEMA sync"))
+        with pytest.raises(TransientError, match="nothing was changed"):
+            upgrade(empty)
+        long_transaction.rollback()
+    assert upgrade(empty) == head_revision()
+    empty.dispose()
+
+
 def test_the_lock_of_an_upgrade_ends_with_its_transaction(store: sa.Engine) -> None:
     upgrade(store)
     with store.begin() as connection:
