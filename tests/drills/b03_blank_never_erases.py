@@ -141,7 +141,9 @@ def _map_fields(world: World) -> None:
     names += "firstname,first_name,,,always,keep,\nlastname,last_name,,,always,keep,\n"
     (folder / "lead.csv").write_text(MAPPING + names + "".join(field.row for field in FIELDS))
     (folder / "contact.csv").write_text(MAPPING + "lastname,last_name,,,always,keep,\n")
-    (world.folder / "include/actions/blanks.yaml").write_text(ACTION.lstrip().replace("mapping: drill", "mapping: blanks"))
+    (world.folder / "include/actions/blanks.yaml").write_text(
+        ACTION.lstrip().replace("mapping: drill", "mapping: blanks")
+    )
 
 
 def _prospect(number: int, revision: int, fields: dict[str, Any]) -> dict[str, Any]:

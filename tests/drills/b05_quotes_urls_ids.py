@@ -89,7 +89,9 @@ def _map_ids(world: World) -> None:
     kept = "".join(line for line in LEAD.splitlines(keepends=True) if not line.startswith("jobtitle"))
     (folder / "lead.csv").write_text(kept + own)
     (folder / "contact.csv").write_text(CONTACT)
-    action = ACTION.lstrip().replace("mapping: drill", "mapping: ids").replace("match_by: email", "match_by: email_or_name")
+    action = (
+        ACTION.lstrip().replace("mapping: drill", "mapping: ids").replace("match_by: email", "match_by: email_or_name")
+    )
     (world.folder / "include/actions/ids.yaml").write_text(action)
 
 

@@ -50,7 +50,8 @@ CONFIGURATIONS: Mapping[str, Broken] = {
         ("max_rejected_percent", "include_inactive"),
     ),
     "a key twice": Broken(
-        {ACTION_FILE: GOOD + "create: contact\naccount: other\n"}, ("'create'", "'account'", "drill.yaml:7", "drill.yaml:8")
+        {ACTION_FILE: GOOD + "create: contact\naccount: other\n"},
+        ("'create'", "'account'", "drill.yaml:7", "drill.yaml:8"),
     ),
     "no YAML": Broken({ACTION_FILE: "account: [dynamics_default\n"}, ("include/actions/drill.yaml", "YAML")),
     "a mapping set that does not exist": Broken(_action(mapping="dril"), ("'dril'", "'drill'")),
@@ -89,7 +90,10 @@ CONFIGURATIONS: Mapping[str, Broken] = {
         _lead("emailaddress1,email,,,,,"), ("'lastname'", "'subject'", "lead.csv")
     ),
     "a header of another table": Broken(
-        {LEAD_FILE: "column,source,transfrom\nlastname,last_name,\n", CONTACT_FILE: "target;source\nlastname;last_name\n"},
+        {
+            LEAD_FILE: "column,source,transfrom\nlastname,last_name,\n",
+            CONTACT_FILE: "target;source\nlastname;last_name\n",
+        },
         ("'column'", "'transfrom'", "'target'", "semicolons", "lead.csv", "contact.csv"),
     ),
     "faults in every file at once": Broken(

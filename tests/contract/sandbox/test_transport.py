@@ -77,6 +77,7 @@ def test_headers_of_every_answer(sandbox: SandboxProcess, crm: WebApiCaller) -> 
     assert raw["OData-Version"] == "4.0"
     assert raw["REQ_ID"]
 
+
 def test_headers_that_name_ids_can_be_missing_or_in_upper_case(sandbox: SandboxProcess, crm: WebApiCaller) -> None:
     path, body = "leads(00000000-0000-4000-8000-00000000abcd)", {"lastname": "Ruiz"}
     sandbox.control("PUT", "settings", {"id_headers": "upper"})
