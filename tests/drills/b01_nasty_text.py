@@ -1,4 +1,4 @@
-"""B01, nasty text: what nobody would type and every trade show brings. It arrives byte for byte, or an outcome says why not.
+"""B01, nasty text: it arrives byte for byte, or the outcome says what was removed, cut or refused.
 
 A case is one text, what must stand in the CRM, and whether something was removed or cut. Each case is tried in every
 field where it means the same; lengths are the column's, in UTF-16 units.
@@ -38,7 +38,7 @@ KEYCAP = "1\ufe0f\u20e3"
 
 @dataclass(frozen=True)
 class Case:
-    """`text` None: the column stays empty. `removed` characters that cannot be written; `cut` to the column's length."""
+    """`text` None: the column stays empty. `removed`: unwritable characters. `cut`: to the column's length."""
 
     sent: str
     text: str | None
@@ -144,9 +144,9 @@ class Tried:
 
 
 def drill(world: World, seed: int, count: int = COUNT) -> Verdict:
-    """`count` of all cases in their fields, one prospect each; the seed draws which, the rarer kinds are always there."""
+    """`count` cases in their fields, one prospect each; the seed draws which, the rarer kinds come first."""
     _map_fields(world)
-    tried = _drawn(random.Random(seed), count)  # noqa: S311 - repeatable is what is wanted
+    tried = _drawn(random.Random(seed), count)
     run = world.sync(world.write_prospects([_prospect(n, one) for n, one in enumerate(tried)]), action="nasty")
     wrong = []
     expected_code = 1 if any(_is_rejected(one) for one in tried) else 0
@@ -252,7 +252,7 @@ def _problem(one: Tried, outcome: Mapping[str, Any] | None, record: Mapping[str,
 
 def _shown(text: str | None) -> str:
     """Made up texts, so they may be shown; not two megabytes of them."""
-    return "nothing" if text is None else f"{len(text)} characters {ascii(text[:20])}..{ascii(text[-12:])}"
+    return "nothing" if text is None else f"{len(text)} characters {text[:20]!a}..{text[-12:]!a}"
 
 
 DRILL = Drill("B01", "S1", {"500 texts": drill})

@@ -74,7 +74,7 @@ def people(block: int) -> Iterator[Person]:
 def _drawn_up(world: World, seed: int, blocks: int, without: int) -> list[dict[str, Any]]:
     """The prospects in an order of the seed's; five copies of one person stay together."""
     world.crm.control("PUT", "settings", {"filter_lag_s": LAG_S})
-    draw = random.Random(seed)  # noqa: S311 - repeatable is what is wanted
+    draw = random.Random(seed)
     heaps: list[list[dict[str, Any]]] = []
     for block in range(blocks):
         for number, person in enumerate(people(block)):

@@ -25,7 +25,7 @@ UNTOUCHED = "1234"
 
 @dataclass(frozen=True)
 class Field:
-    """A mapped column. `old`, `theirs`, `new`: what we wrote first, what a person wrote, what the prospect says later."""
+    """A mapped column. `old`: what we wrote first, `theirs`: what a person wrote, `new`: what is said later."""
 
     column: str
     policy: str
@@ -100,7 +100,7 @@ class Cell:
 
 def drill(world: World, seed: int, linked: int = 300, planted: int = 100) -> Verdict:
     """First sync, people at work in the CRM, second sync, third sync with nothing but blanks."""
-    draw = random.Random(seed)  # noqa: S311 - repeatable is what is wanted
+    draw = random.Random(seed)
     _map_fields(world)
     tables = [[_cell(field, draw, n < linked) for field in FIELDS] for n in range(linked + planted)]
     first = [_prospect(n, 1, _first(cells, draw)) for n, cells in enumerate(tables[:linked])]

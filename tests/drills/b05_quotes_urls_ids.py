@@ -1,7 +1,7 @@
 """B05, quotes, URLs, ids: what means something to a query, an address or a parser is plain text to a look-up.
 
-Every name and address stands beside near relatives: what it would be after a wrong decoding, quoting or trimming. Half of
-all are in the CRM already. A look-up that finds a relative shows, since it writes somebody else's prospect id there.
+Every name and address stands beside near relatives: what it would be after a wrong decoding, quoting or trimming. Half
+of all are in the CRM already. A look-up that finds a relative shows: it writes somebody else's prospect id there.
 """
 
 from __future__ import annotations
@@ -56,7 +56,7 @@ def drill(world: World, seed: int, id_headers: str = "plain", rounds: int = 5) -
     """First sync against planted relatives, then a second that updates all, with the headers as asked."""
     world.crm.control("PUT", "settings", {"id_headers": id_headers})
     _map_ids(world)
-    people = _people(random.Random(seed), rounds)  # noqa: S311 - repeatable is what is wanted
+    people = _people(random.Random(seed), rounds)
     rows = [
         {"lastname": p.last_name, "firstname": "Ana", "emailaddress1": p.email, "jobtitle": BYSTANDER}
         for p in people
@@ -96,7 +96,7 @@ def _map_ids(world: World) -> None:
 
 
 def _people(draw: random.Random, rounds: int) -> list[Person]:
-    """Each relative once by its address and once by its name alone, `rounds` times; some in the CRM, some bystanders."""
+    """Each relative by its address and by its name alone, `rounds` times; some in the CRM, some bystanders."""
     people = []
     for number in range(rounds):
         for line, relatives in enumerate(RELATIVES):
@@ -147,7 +147,7 @@ def _judged(world: World, people: list[Person], revision: int) -> list[str]:
             wrong.append(f"the record of {person.email or person.last_name} does not hold what its own prospect says")
     expected = sum(person.prospect_id is not None for person in people)
     for table in ("prospect", "record_link"):
-        rows = world.sql(f"SELECT count(*) AS n FROM sync.{table}")[0]["n"]  # noqa: S608 - a constant
+        rows = world.sql(f"SELECT count(*) AS n FROM sync.{table}")[0]["n"]
         if rows != expected:
             wrong.append(f"{rows} rows in {table} instead of {expected}")
     return wrong

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -21,8 +21,8 @@ CLI_AT_DEBUG = (
     "import logging; logging.getLogger('dynamics').setLevel(logging.DEBUG); from dynamics.cli import main; main()"
 )
 PEOPLE = ("qzfirst", "qzlast", "qzmail", "qznote", "qzcompany", "qztitle", "3055512", "qzcustom")
-TOKEN = "qztoken"  # noqa: S105 - what tokens are found by
-PASSWORD = "qzpassword"  # noqa: S105
+TOKEN = "qztoken"
+PASSWORD = "qzpassword"
 AIRFLOW = "airflow's output"
 SAID = "No Qzfirst1 Qzlast1 <qzmail1@canary.example> here, call +49 3055512001"  # by the CRM, of prospect 1
 OTHER = "Qzfirst9 Qzlast9 <qzmail9@canary.example> says so already"  # of somebody else
@@ -30,12 +30,15 @@ OTHER = "Qzfirst9 Qzlast9 <qzmail9@canary.example> says so already"  # of somebo
 Places = dict[str, str]  # where -> what was found to be read there
 
 
-def drill(world: World, seed: int, count: int = 60, airflow: bool = True) -> Verdict:
-    """All disturbances one after the other, then the scan."""
+def drill(
+    world: World, seed: int, count: int = 60, airflow: bool = True, names: Collection[str] | None = None
+) -> Verdict:
+    """All disturbances, or those of these names, one after the other; then the scan."""
     world.crm.control("PUT", "settings", {"token_prefix": TOKEN})
     read: Places = {}
     wrong = []
-    for name, disturb in DISTURBANCES.items():
+    for name in names or DISTURBANCES:
+        disturb = (DISTURBANCES | TALKATIVE)[name]
         world.crm.control("PUT", "faults", [])
         _stand(world)
         extra = disturb(world)
@@ -145,11 +148,10 @@ def _unusable_database(_: World) -> dict[str, str]:
     return {"AIRFLOW_CONN_DYNAMICS_AUDIT": json.dumps({"conn_type": "postgres", "extra": {"url": url}})}
 
 
-DISTURBANCES: Mapping[str, Callable[[World], dict[str, str]]] = {
+DISTURBANCES: dict[str, Callable[[World], dict[str, str]]] = {
     "lost answers": _lost_answers,
     "dropped": _dropped,
     "poison": _poison,
-    "poison, naming another": _poison_by_another,
     "unknown refusal": _unknown_refusal,
     "told off": _told_off,
     "sign in refused": _sign_in_refused,
@@ -158,6 +160,8 @@ DISTURBANCES: Mapping[str, Callable[[World], dict[str, str]]] = {
     "unusable connection": _unusable_connection,
     "unusable database": _unusable_database,
 }
+# A plug-in's own words about people that were never sent.
+TALKATIVE: dict[str, Callable[[World], dict[str, str]]] = {"poison, naming another": _poison_by_another}
 
 
 # ---------------------------------------------------------------- people
@@ -169,26 +173,24 @@ def _id_of(name: str) -> str:
 
 def _people(group: str, count: int, revision: int) -> list[dict[str, Any]]:
     """Everything in them is a canary. A few are refused by the mapping, a few by the CRM's rule."""
-    people = []
-    for number in range(count):
-        people.append(
-            {
-                "id": f"pro_{_id_of(group)}_{number:04d}",
-                "revision": revision,
-                "status": "active",
-                "created_at": "2026-03-14T09:00:00.000Z",
-                "updated_at": "2026-03-14T09:01:00.000Z",
-                "first_name": f"Qzfirst{number}",
-                "last_name": f"Qzlast{number}",
-                "email": f"qzmail{number}.{_id_of(group)}@canary.example",
-                "job_title": ("Qztitle" * 20, "Refused", "Qztitle")[min(number, 2)],
-                "company": {"name": "Qzcompany"},
-                "phones": [{"kind": "mobile", "raw": f"+49 3055512{number:03d}", "e164": f"+493055512{number:03d}"}],
-                "notes": [{"id": f"note_{number}", "text": "Qznote \u0000", "created_at": "2026-03-14T09:00:00.000Z"}],
-                "custom_fields": {"qzcustomkey": "Qzcustom"},
-            }
-        )
-    return people
+    return [
+        {
+            "id": f"pro_{_id_of(group)}_{number:04d}",
+            "revision": revision,
+            "status": "active",
+            "created_at": "2026-03-14T09:00:00.000Z",
+            "updated_at": "2026-03-14T09:01:00.000Z",
+            "first_name": f"Qzfirst{number}",
+            "last_name": f"Qzlast{number}",
+            "email": f"qzmail{number}.{_id_of(group)}@canary.example",
+            "job_title": ("Qztitle" * 20, "Refused", "Qztitle")[min(number, 2)],
+            "company": {"name": "Qzcompany"},
+            "phones": [{"kind": "mobile", "raw": f"+49 3055512{number:03d}", "e164": f"+493055512{number:03d}"}],
+            "notes": [{"id": f"note_{number}", "text": "Qznote \u0000", "created_at": "2026-03-14T09:00:00.000Z"}],
+            "custom_fields": {"qzcustomkey": "Qzcustom"},
+        }
+        for number in range(count)
+    ]
 
 
 def _broken_file(world: World) -> Path:
@@ -207,7 +209,7 @@ def _at_debug(world: World, environment: Mapping[str, str], *words: str) -> str:
     """What the command line prints, whatever its end."""
     command = [sys.executable, "-c", CLI_AT_DEBUG, *words]
     variables = world.environment() | dict(environment)
-    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)  # noqa: S603
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=120, check=False)
     return f"{ended.stdout}\n{ended.stderr}"
 
 
@@ -231,9 +233,7 @@ def _in_airflow(world: World, people: list[dict[str, Any]]) -> Places:
     }
     conf = json.dumps({"action": "drill", "workers": 2, "max_rejected_percent": 100})
     command = [sys.executable, "-m", "tests.drills._airflow_run", conf]
-    ended = subprocess.run(  # noqa: S603
-        command, env=variables, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT
-    )
+    ended = subprocess.run(command, env=variables, capture_output=True, text=True, timeout=300, check=False, cwd=ROOT)
     files = [path for path in sorted(home.rglob("*")) if path.is_file()]
     read = {f"airflow/{path.relative_to(home)}": path.read_bytes().decode("latin-1") for path in files}
     return read | {AIRFLOW: f"{ended.stdout}\n{ended.stderr}"}
@@ -243,7 +243,7 @@ def _audit_tables(world: World) -> Places:
     query = "SELECT table_name FROM information_schema.tables WHERE table_schema = 'sync' AND table_name <> 'prospect'"
     read = {}
     for name in [row["table_name"] for row in world.sql(query)]:
-        rows = world.sql(f'SELECT x::text AS line FROM sync."{name}" x')  # noqa: S608 - names from the database
+        rows = world.sql(f'SELECT x::text AS line FROM sync."{name}" x')
         read[f"table {name}"] = "\n".join(row["line"] for row in rows)
     return read
 
@@ -254,7 +254,7 @@ def _really_read(world: World, read: Places, airflow: bool) -> Iterator[str]:
         yield "no canary stands in the prospects: nothing was drilled"
     if not any("qzmail" in str(row.get("emailaddress1")).lower() for row in world.rows("lead")):
         yield "no canary stands in the CRM: nothing was drilled"
-    for name in ("lost answers", "poison"):
+    for name in {"lost answers", "poison", *TALKATIVE, AIRFLOW} & set(read):
         if ": HTTP " not in read[name]:
             yield f"{name}: our loggers said nothing at DEBUG"
     if not read["table outcome"] or "too_long" not in read["table outcome"]:
@@ -265,4 +265,9 @@ def _really_read(world: World, read: Places, airflow: bool) -> Iterator[str]:
         yield "Airflow's metadata database was not read"
 
 
-DRILL = Drill("S01", "S1", {"everything said and stored": drill}, seeds=5)
+def talkative(world: World, seed: int, count: int = 20) -> Verdict:
+    """The CRM names somebody who is not in the prospect that it refuses."""
+    return drill(world, seed, count, airflow=False, names=tuple(TALKATIVE))
+
+
+DRILL = Drill("S01", "S1", {"everything said and stored": drill, "a plug-in names another": talkative}, seeds=5)
