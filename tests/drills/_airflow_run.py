@@ -1,7 +1,7 @@
-"""One run of the shipped DAG in an Airflow of its own: `python -m tests.drills._airflow_run '{"action": "drill", ...}'`.
+"""One run of the shipped DAG in an Airflow of its own; its params are the argument, as JSON.
 
-No scheduler: Airflow's own test run, tasks in this process, with a metadata database in AIRFLOW_HOME. Our loggers are at
-DEBUG. The environment has to name AIRFLOW_HOME and the folders of DAGs and plugins before Airflow is imported.
+No scheduler: Airflow's own test run, tasks in this process, with a metadata database in AIRFLOW_HOME. Our loggers are
+at DEBUG. The environment has to name AIRFLOW_HOME and the folders of DAGs and plugins before Airflow is imported.
 """
 
 from __future__ import annotations

@@ -25,7 +25,7 @@ UNTOUCHED = "1234"
 
 @dataclass(frozen=True)
 class Field:
-    """A mapped column. `old`, `theirs`, `new`: what we wrote first, what a person wrote, what the prospect says later."""
+    """A mapped column. `old`: what we wrote first, `theirs`: what a person wrote, `new`: what is said later."""
 
     column: str
     policy: str

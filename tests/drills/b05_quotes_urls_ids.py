@@ -1,7 +1,7 @@
 """B05, quotes, URLs, ids: what means something to a query, an address or a parser is plain text to a look-up.
 
-Every name and address stands beside near relatives: what it would be after a wrong decoding, quoting or trimming. Half of
-all are in the CRM already. A look-up that finds a relative shows, since it writes somebody else's prospect id there.
+Every name and address stands beside near relatives: what it would be after a wrong decoding, quoting or trimming. Half
+of all are in the CRM already. A look-up that finds a relative shows: it writes somebody else's prospect id there.
 """
 
 from __future__ import annotations
@@ -96,7 +96,7 @@ def _map_ids(world: World) -> None:
 
 
 def _people(draw: random.Random, rounds: int) -> list[Person]:
-    """Each relative once by its address and once by its name alone, `rounds` times; some in the CRM, some bystanders."""
+    """Each relative by its address and by its name alone, `rounds` times; some in the CRM, some bystanders."""
     people = []
     for number in range(rounds):
         for line, relatives in enumerate(RELATIVES):

@@ -10,7 +10,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -24,34 +24,40 @@ PEOPLE = ("qzfirst", "qzlast", "qzmail", "qznote", "qzcompany", "qztitle", "3055
 TOKEN = "qztoken"
 PASSWORD = "qzpassword"
 AIRFLOW = "airflow's output"
-SAID = "No Qzfirst0 Qzlast0 <qzmail0@canary.example> here, call +49 3055512000"  # by the CRM, of a person
+SAID = "No Qzfirst1 Qzlast1 <qzmail1@canary.example> here, call +49 3055512001"  # by the CRM, of prospect 1
+OTHER = "Qzfirst9 Qzlast9 <qzmail9@canary.example> says so already"  # of somebody else
 
 Places = dict[str, str]  # where -> what was found to be read there
 
 
-def drill(world: World, seed: int, count: int = 60, airflow: bool = True) -> Verdict:
-    """All disturbances one after the other, then the scan."""
+def drill(
+    world: World, seed: int, count: int = 60, airflow: bool = True, names: Collection[str] | None = None
+) -> Verdict:
+    """All disturbances, or those of these names, one after the other; then the scan."""
     world.crm.control("PUT", "settings", {"token_prefix": TOKEN})
     read: Places = {}
     wrong = []
-    for name, disturb in DISTURBANCES.items():
+    for name in names or DISTURBANCES:
+        disturb = (DISTURBANCES | TALKATIVE)[name]
         world.crm.control("PUT", "faults", [])
-        world.crm.control("PUT", "settings", {"applications": {world.crm.ready["client_id"]: {}}})
+        _stand(world)
         extra = disturb(world)
         people = _people(name, count, revision=seed)
-        file = world.write_prospects(people, f"{name}.jsonl".replace(" ", "-"))
+        file = world.write_prospects(people, f"{_id_of(name)}.jsonl")
         read[name] = _at_debug(world, extra, "run", "--action", "drill", "--file", str(file))
         fired = [fault["fired"] for fault in world.crm.control("GET", "faults")]
         wrong += [f"{name}: fault {place} never fired" for place, times in enumerate(fired) if not times]
     world.crm.control("PUT", "faults", [])
-    _stand(world, secret="valid")
+    _stand(world)
     read["broken file"] = _at_debug(world, {}, "run", "--action", "drill", "--file", str(_broken_file(world)))
     for form in ("table", "json", "csv"):
         read[f"log as {form}"] = _at_debug(world, {}, "log", "--outcome", "rejected", "--format", form)
     if airflow:
         read |= _in_airflow(world, _people("airflow", count, revision=seed))
     read |= _audit_tables(world)
-    read["addresses"] = "\n".join(str(entry["path"]) for entry in world.journal())
+    read["addresses of requests"] = "\n".join(
+        str(entry["path"]) for entry in world.journal() if entry["parent"] is None
+    )
     secrets = [world.crm.ready[name] for name in ("client_secret", "capture_key", "control_key")]
     for place, text in read.items():
         lower = text.lower()
@@ -66,7 +72,9 @@ def drill(world: World, seed: int, count: int = 60, airflow: bool = True) -> Ver
 
 
 def _stand(world: World, **standing: str) -> None:
-    world.crm.control("PUT", "settings", {"applications": {world.crm.ready["client_id"]: standing}})
+    """The application's standing: in order but for what is named."""
+    whole = {"secret": "valid", "user": "enabled"} | standing
+    world.crm.control("PUT", "settings", {"applications": {world.crm.ready["client_id"]: whole}})
 
 
 def _faults(world: World, *faults: Mapping[str, Any]) -> dict[str, str]:
@@ -87,10 +95,17 @@ def _dropped(world: World) -> dict[str, str]:
     return _faults(world, {"match": {"operation": "CreateMultiple", "nth": 1}, "effect": "drop_after_commit"})
 
 
-def _poison(world: World) -> dict[str, str]:
-    rule = {"table": "lead", "event": "create", "column": "jobtitle", "value": "Refused", "message": SAID}
+def _poison(world: World, message: str = SAID) -> dict[str, str]:
+    """A plug-in refuses prospect 1."""
+    rule = {"table": "lead", "event": "create", "column": "jobtitle", "value": "Refused", "message": message}
+    world.crm.control("POST", "schema", {"action": "remove_plugin", "table": "lead"})
     world.crm.control("POST", "schema", {"action": "install_plugin", **rule})
     return {}
+
+
+def _poison_by_another(world: World) -> dict[str, str]:
+    """A plug-in that looks for duplicates names the one it has found."""
+    return _poison(world, OTHER)
 
 
 def _unknown_refusal(world: World) -> dict[str, str]:
@@ -133,7 +148,7 @@ def _unusable_database(_: World) -> dict[str, str]:
     return {"AIRFLOW_CONN_DYNAMICS_AUDIT": json.dumps({"conn_type": "postgres", "extra": {"url": url}})}
 
 
-DISTURBANCES: Mapping[str, Callable[[World], dict[str, str]]] = {
+DISTURBANCES: dict[str, Callable[[World], dict[str, str]]] = {
     "lost answers": _lost_answers,
     "dropped": _dropped,
     "poison": _poison,
@@ -145,33 +160,37 @@ DISTURBANCES: Mapping[str, Callable[[World], dict[str, str]]] = {
     "unusable connection": _unusable_connection,
     "unusable database": _unusable_database,
 }
+# A plug-in's own words about people that were never sent.
+TALKATIVE: dict[str, Callable[[World], dict[str, str]]] = {"poison, naming another": _poison_by_another}
 
 
 # ---------------------------------------------------------------- people
 
 
+def _id_of(name: str) -> str:
+    return name.replace(",", "").replace(" ", "_")
+
+
 def _people(group: str, count: int, revision: int) -> list[dict[str, Any]]:
     """Everything in them is a canary. A few are refused by the mapping, a few by the CRM's rule."""
-    people = []
-    for number in range(count):
-        people.append(
-            {
-                "id": f"pro_{group.replace(' ', '_')}_{number:04d}",
-                "revision": revision,
-                "status": "active",
-                "created_at": "2026-03-14T09:00:00.000Z",
-                "updated_at": "2026-03-14T09:01:00.000Z",
-                "first_name": f"Qzfirst{number}",
-                "last_name": f"Qzlast{number}",
-                "email": f"qzmail{number}.{group.replace(' ', '.')}@canary.example",
-                "job_title": ("Qztitle" * 20, "Refused", "Qztitle")[min(number, 2)],
-                "company": {"name": "Qzcompany"},
-                "phones": [{"kind": "mobile", "raw": f"+49 3055512{number:03d}", "e164": f"+493055512{number:03d}"}],
-                "notes": [{"id": f"note_{number}", "text": "Qznote \u0000", "created_at": "2026-03-14T09:00:00.000Z"}],
-                "custom_fields": {"qzcustomkey": "Qzcustom"},
-            }
-        )
-    return people
+    return [
+        {
+            "id": f"pro_{_id_of(group)}_{number:04d}",
+            "revision": revision,
+            "status": "active",
+            "created_at": "2026-03-14T09:00:00.000Z",
+            "updated_at": "2026-03-14T09:01:00.000Z",
+            "first_name": f"Qzfirst{number}",
+            "last_name": f"Qzlast{number}",
+            "email": f"qzmail{number}.{_id_of(group)}@canary.example",
+            "job_title": ("Qztitle" * 20, "Refused", "Qztitle")[min(number, 2)],
+            "company": {"name": "Qzcompany"},
+            "phones": [{"kind": "mobile", "raw": f"+49 3055512{number:03d}", "e164": f"+493055512{number:03d}"}],
+            "notes": [{"id": f"note_{number}", "text": "Qznote \u0000", "created_at": "2026-03-14T09:00:00.000Z"}],
+            "custom_fields": {"qzcustomkey": "Qzcustom"},
+        }
+        for number in range(count)
+    ]
 
 
 def _broken_file(world: World) -> Path:
@@ -235,7 +254,7 @@ def _really_read(world: World, read: Places, airflow: bool) -> Iterator[str]:
         yield "no canary stands in the prospects: nothing was drilled"
     if not any("qzmail" in str(row.get("emailaddress1")).lower() for row in world.rows("lead")):
         yield "no canary stands in the CRM: nothing was drilled"
-    for name in ("lost answers", "poison"):
+    for name in {"lost answers", "poison", *TALKATIVE, AIRFLOW} & set(read):
         if ": HTTP " not in read[name]:
             yield f"{name}: our loggers said nothing at DEBUG"
     if not read["table outcome"] or "too_long" not in read["table outcome"]:
@@ -246,4 +265,9 @@ def _really_read(world: World, read: Places, airflow: bool) -> Iterator[str]:
         yield "Airflow's metadata database was not read"
 
 
-DRILL = Drill("S01", "S1", {"everything said and stored": drill}, seeds=5)
+def talkative(world: World, seed: int, count: int = 20) -> Verdict:
+    """The CRM names somebody who is not in the prospect that it refuses."""
+    return drill(world, seed, count, airflow=False, names=tuple(TALKATIVE))
+
+
+DRILL = Drill("S01", "S1", {"everything said and stored": drill, "a plug-in names another": talkative}, seeds=5)

@@ -17,7 +17,7 @@ def parse_json(text: str | bytes) -> Any:
     try:
         return orjson.loads(text)
     except orjson.JSONDecodeError as wrong:
-        if ("\\u" if isinstance(text, str) else b"\\u") not in text:
+        if not (b"\\u" in text if isinstance(text, bytes) else "\\u" in text):
             raise
         try:
             return json.loads(text, parse_constant=_refuse_constant)

@@ -67,7 +67,8 @@ def changed_values(
             continue
         if settled is not None and settled.get(name) == value_hash(value):
             continue
-        if mode is WriteMode.ALWAYS or _blank(there) or _is_placeholder(column, there, placeholders):
+        replaced = mode is WriteMode.ALWAYS or _is_placeholder(column, there, placeholders)
+        if there is None or _blank(there) or replaced:
             changes[name] = value
         elif mode is WriteMode.APPEND and value is not None:
             longer = _appended(there, value)

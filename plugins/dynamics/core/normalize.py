@@ -14,7 +14,7 @@ import phonenumbers
 
 from dynamics.core.graphemes import floor_boundary
 
-_CONTROLS = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+_UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _E164 = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 # Cannot stand in a cleaned name, so ("Anna Maria", "Lee") and ("Anna", "Maria Lee") stay two people.
@@ -27,13 +27,14 @@ _NAME_SEPARATOR = "\x1f"
 def clean_text(text: str) -> tuple[str, int]:
     """Text that Dynamics and PostgreSQL can hold, and how many characters were removed for it.
 
-    Control characters but line feed and tab, and unpaired surrogates, are removed; line ends become line feeds and
-    letters are composed (NFC), which counts as no removal. Bidirectional marks and joiners stay.
+    Control characters but line feed and tab, the noncharacters U+FFFE and U+FFFF, which Dynamics refuses, and unpaired
+    surrogates are removed; line ends become line feeds and letters are composed (NFC), which counts as no removal.
+    Bidirectional marks and joiners stay.
     """
     if text.isascii() and text.isprintable():
         return text, 0
     text = text.replace("\r\n", "\n").replace("\r", "\n")
-    kept = _CONTROLS.sub("", text)
+    kept = _UNWRITABLE.sub("", text)
     removed = len(text) - len(kept)
     if _SURROGATES.search(kept):
         paired = kept.encode("utf-16-le", "surrogatepass").decode("utf-16-le", "ignore")

@@ -135,6 +135,11 @@ def test_token_lifetime_is_a_setting(sandbox: SandboxProcess) -> None:
     assert token_answer(sandbox, {})["expires_in"] == 60
 
 
+def test_tokens_can_be_made_easy_to_find(sandbox: SandboxProcess) -> None:
+    sandbox.control("PUT", "settings", {"token_prefix": "canary"})
+    assert token_answer(sandbox, {})["access_token"].startswith("canary")
+
+
 def test_a_fault_at_the_token_endpoint_is_obeyed_by_msal(sandbox: SandboxProcess, http: requests.Session) -> None:
     rule = {"match": {"operation": "Token"}, "effect": "status", "status": 429, "retry_after": 30, "times": 1}
     sandbox.control("PUT", "faults", [rule])

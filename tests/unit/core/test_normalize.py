@@ -128,6 +128,7 @@ def test_cleaned_text_can_be_stored_and_is_clean_already(text: str) -> None:
         ("e\u0301", "é", 0),
         ("\u202bעברית\u202c", "\u202bעברית\u202c", 0),
         (FAMILY, FAMILY, 0),
+        ("a\ufffeb\uffff", "ab", 2),
     ],
 )
 def test_clean_text(text: str, cleaned: str, removed: int) -> None:
