@@ -9,9 +9,6 @@ from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dynamics.errors import ConfigurationError, Fault
@@ -67,9 +64,7 @@ def upgrade(engine: sa.Engine) -> str:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             # Writers of a running release wait behind us: rather give up than hold them up.
             connection.execute(sa.text("SET LOCAL lock_timeout = '5s'"))
-            configuration = _alembic()
-            configuration.attributes["connection"] = connection
-            command.upgrade(configuration, "head")
+            _migrate(connection)
     except DBAPIError as error:
         raise translate(error, "upgrade", engine.url) from None
     return head_revision()
@@ -100,18 +95,22 @@ def check_schema(engine: sa.Engine) -> None:
 @cache
 def head_revision() -> str:
     """The revision this release needs."""
-    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+    return max(_known_revisions())
 
 
 def _known_revisions() -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    """By the names of the migrations, `r<revision>_<words>.py`: Alembic takes long to load, so it is not asked."""
+    return {path.name[1:].partition("_")[0] for path in (MIGRATIONS / "versions").glob("r*_*.py")}
 
 
-def _alembic() -> Config:
-    configuration = Config()
+def _migrate(connection: sa.Connection) -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    configuration = Config(attributes={"connection": connection})
     configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     configuration.set_main_option("path_separator", "os")
-    return configuration
+    command.upgrade(configuration, "head")
 
 
 def _no_url(what: str) -> ConfigurationError:
