@@ -76,7 +76,9 @@ def send(url: str, token: str, tls: ssl.SSLContext, requests: Sequence[Prepared]
 
 def _multiple(what: str, rows: Sequence[Lead]) -> Prepared:
     targets = [{"@odata.type": "Microsoft.Dynamics.CRM.lead", **row} for row in rows]
-    return Prepared(f"leads/Microsoft.Dynamics.CRM.{what}Multiple", "application/json", orjson.dumps({"Targets": targets}))
+    return Prepared(
+        f"leads/Microsoft.Dynamics.CRM.{what}Multiple", "application/json", orjson.dumps({"Targets": targets})
+    )
 
 
 def _look_up(emails: Sequence[str]) -> Prepared:
@@ -84,7 +86,9 @@ def _look_up(emails: Sequence[str]) -> Prepared:
     select = ",".join(("leadid", *COLUMNS))
     for start in range(0, len(emails), ADDRESSES):
         values = json.dumps(emails[start : start + ADDRESSES])
-        condition = f"Microsoft.Dynamics.CRM.In(PropertyName='emailaddress1',PropertyValues={values}) and statecode eq 0"
+        condition = (
+            f"Microsoft.Dynamics.CRM.In(PropertyName='emailaddress1',PropertyValues={values}) and statecode eq 0"
+        )
         lines += ["--floor", "Content-Type: application/http", "Content-Transfer-Encoding: binary", ""]
         lines += [f"GET {SERVICE}leads?$select={select}&$filter={quote(condition)} HTTP/1.1"]
         lines += ["Accept: application/json", "", ""]

@@ -102,9 +102,7 @@ def _lap(servers: tuple[PostgresServer, SandboxProcess], contender: Contender, c
         cost = measured(contender.command(place, file, ready), place.environment() | DEFAULT_LEASE)
         database_cpu_s = family_cpu_s(postmaster) - database_before_s
         requests = place.crm.control("GET", "stats")["requests"]
-        return Lap(
-            contender.name, count, cost, _working_s(place, cost), requests, database_cpu_s, _fault(place, count)
-        )
+        return Lap(contender.name, count, cost, _working_s(place, cost), requests, database_cpu_s, _fault(place, count))
 
 
 def _prepare(place: World, count: int) -> tuple[str, str]:

@@ -105,7 +105,9 @@ def _bring(client: DataverseClient, portion: Sequence[Prospect]) -> None:
 def _found(client: DataverseClient, emails: Sequence[str]) -> dict[str, Any]:
     """Active leads by e-mail."""
     active = eq("statecode", 0)
-    condition = str((eq("emailaddress1", emails[0]) if len(emails) == 1 else filter_in("emailaddress1", emails)) & active)
+    condition = str(
+        (eq("emailaddress1", emails[0]) if len(emails) == 1 else filter_in("emailaddress1", emails)) & active
+    )
     select = ["leadid", *COLUMNS]
     records = _patiently(lambda: list(client.records.list("lead", filter=condition, select=select)))
     return {record["emailaddress1"].lower(): record for record in records}

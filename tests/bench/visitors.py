@@ -34,9 +34,27 @@ description,notes.all,truncate,,always,keep,
 COLUMNS = tuple(line.partition(",")[0] for line in MAPPING.splitlines()[1:])
 
 _COUNTRIES = ("GB", "IE", "DE", "FR", "PL", "UA", "GR", "EG", "IL", "CN", "JP", "KR", "TH", "IN", "BR")
-_CITIES = ("Leeds", "Cork", "Łódź", "Львів", "Θεσσαλονίκη", "부산", "横浜", "杭州", "เชียงใหม่", "الإسكندرية", "İzmir", "A Coruña")
+_CITIES = (
+    "Leeds",
+    "Cork",
+    "Łódź",
+    "Львів",
+    "Θεσσαλονίκη",
+    "부산",
+    "横浜",
+    "杭州",
+    "เชียงใหม่",
+    "الإسكندرية",
+    "İzmir",
+    "A Coruña",
+)
 _JOBS = ("Plant engineer", "Leiterin Einkauf", "구매 팀장", "Директор з постачання", "購買部長", "Jefe de compras")
-_NOTES = ("Asked for a demonstration next week.", "Ruft uns an – dringend", "Needs ATEX & SIL-2 ✅", "Zwei Werke, 3 Linien")
+_NOTES = (
+    "Asked for a demonstration next week.",
+    "Ruft uns an – dringend",
+    "Needs ATEX & SIL-2 ✅",
+    "Zwei Werke, 3 Linien",
+)
 _SPACE = UUID("3d0f7f0a-6a43-4c06-9a51-7f1f5a8f0b11")
 
 
