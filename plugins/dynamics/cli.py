@@ -8,6 +8,7 @@ with work pending; 3 wrong usage.
 from __future__ import annotations
 
 import csv
+import gc
 import json
 import logging
 import os
@@ -43,6 +44,7 @@ from dynamics.store.ledger import PostgresLedger
 OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
 RUNS_SHOWN, ROWS_SHOWN, EVERY_ROW = 50, 1_000, 2**31
 AUDIT = "dynamics_audit"
+GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
 OUTCOME_COLUMNS = ("prospect_id", "outcome", "reason", "table_name", "matched_by", "error_column", "error_message")
 
 
@@ -348,6 +350,7 @@ def _faults_told() -> Iterator[None]:
 
 def main() -> None:
     """Entry point: wrong usage exits with 3, since 2 stands for a run that was stopped."""
+    _spare_the_collector()
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
@@ -358,6 +361,13 @@ def main() -> None:
         complaints.print("stopped; what was not settled stays pending")
         sys.exit(STOPPED)
     sys.exit(code or OK)
+
+
+def _spare_the_collector() -> None:
+    """What is loaded by now stays, and prospects are no cycles: to look through them for some again and again took an
+    eighth of a run's CPU time."""
+    gc.freeze()
+    gc.set_threshold(GARBAGE_AFTER)
 
 
 if __name__ == "__main__":

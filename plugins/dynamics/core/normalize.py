@@ -76,7 +76,7 @@ def email_key(value: object) -> str | None:
         return None
     address = clean_text(value)[0].strip().lower()
     local, at, domain = address.rpartition("@")
-    if not at or not local or not domain or any(char.isspace() for char in address):
+    if not at or not local or not domain or address.split() != [address]:
         return None
     # Lower case can undo the composition (the Turkish dotted I).
     return unicodedata.normalize("NFC", f"{local}@{_ascii_domain(domain)}")

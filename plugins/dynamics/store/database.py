@@ -9,10 +9,6 @@ from functools import cache
 from pathlib import Path
 
 import sqlalchemy as sa
-from alembic import command
-from alembic.config import Config
-from alembic.migration import MigrationContext
-from alembic.script import ScriptDirectory
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
 from dynamics.errors import ConfigurationError, Fault, TransientError
@@ -22,7 +18,6 @@ MIGRATIONS = Path(__file__).parent / "migrations"
 MIGRATION_LOCK = 0x64796E616D696373  # any number that nobody else in this database uses: "dynamics"
 LOCK_TIMEOUT = "4s"
 UPGRADE = "Run `dynamics-sync db upgrade`."
-_VERSION_TABLE = {"version_table_schema": "sync"}
 _CONNECT = {
     "connect_timeout": 10,
     "application_name": "dynamics-sync",
@@ -70,15 +65,10 @@ def upgrade(engine: sa.Engine) -> str:
             connection.execute(sa.text("SELECT pg_advisory_xact_lock(:key)"), {"key": MIGRATION_LOCK})
             # Writers of a running release wait behind us: rather give up than hold them up.
             connection.execute(sa.text("SELECT set_config('lock_timeout', :limit, true)"), {"limit": LOCK_TIMEOUT})
-            if MigrationContext.configure(connection, opts=_VERSION_TABLE).get_current_revision() not in (
-                None,
-                head_revision(),
-            ):
+            if _revision(connection) not in (None, head_revision()):
                 # Waits for transactions that have seen the old revision; later ones see the new one, and refuse.
                 connection.execute(sa.text("LOCK TABLE sync.alembic_version IN ACCESS EXCLUSIVE MODE"))
-            configuration = _alembic()
-            configuration.attributes["connection"] = connection
-            command.upgrade(configuration, "head")
+            _migrate(connection)
     except DBAPIError as error:
         if classify(error) is Trouble.CONFLICT:
             detail = "another session holds a table for too long; nothing was changed, run it again when that has ended"
@@ -118,18 +108,30 @@ def require_revision(url: sa.URL, found: str | None) -> None:
 @cache
 def head_revision() -> str:
     """The revision this release needs."""
-    return str(ScriptDirectory.from_config(_alembic()).get_current_head())
+    return max(_known_revisions())
 
 
 def _known_revisions() -> set[str]:
-    return {script.revision for script in ScriptDirectory.from_config(_alembic()).walk_revisions()}
+    """By the names of the migrations, `r<revision>_<words>.py`: Alembic takes long to load, so it is not asked."""
+    return {path.name[1:].partition("_")[0] for path in (MIGRATIONS / "versions").glob("r*_*.py")}
 
 
-def _alembic() -> Config:
-    configuration = Config()
+def _revision(connection: sa.Connection) -> str | None:
+    """The revision the database is at; None before the first upgrade."""
+    if connection.scalar(sa.text("SELECT to_regclass('sync.alembic_version')")) is None:
+        return None
+    found: str | None = connection.scalar(sa.text("SELECT version_num FROM sync.alembic_version"))
+    return found
+
+
+def _migrate(connection: sa.Connection, revision: str = "head") -> None:
+    from alembic import command
+    from alembic.config import Config
+
+    configuration = Config(attributes={"connection": connection})
     configuration.set_main_option("script_location", str(MIGRATIONS).replace("%", "%%"))
     configuration.set_main_option("path_separator", "os")
-    return configuration
+    command.upgrade(configuration, revision)
 
 
 def _no_url(what: str) -> ConfigurationError:

@@ -12,19 +12,16 @@ from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
 
 # One prospect may stand on a page twice. The order is the same for all, so that two discoveries do not lock crosswise.
-_PAGE = """
-page AS MATERIALIZED (
+# Those that say nothing new are left out before the insert: a page that was seen before locks and writes nothing. The
+# condition stands a second time at the conflict, for a prospect that another discovery has stored meanwhile. A file may
+# be corrected without a new revision: of equal ones the one seen last counts.
+_STORE = sa.text("""
+WITH page AS MATERIALIZED (
     SELECT DISTINCT ON (prospect_id) prospect_id, revision, updated_at, payload, email_key, name_key
       FROM json_to_recordset(CAST(:page AS json)) AS p (
            prospect_id text, revision bigint, updated_at timestamptz, payload jsonb, email_key text, name_key text)
      ORDER BY prospect_id, revision DESC, updated_at DESC
-)"""
-
-# Those that say nothing new are left out before the insert: a page that was seen before locks and writes nothing. The
-# condition stands a second time at the conflict, for a prospect that another discovery has stored meanwhile. A file may
-# be corrected without a new revision: of equal ones the one seen last counts.
-_STORE = sa.text(f"""
-WITH {_PAGE}
+)
 INSERT INTO sync.prospect AS kept (source, prospect_id, revision, payload, email_key, name_key, updated_at)
 SELECT :source, page.prospect_id, page.revision, page.payload, page.email_key, page.name_key, page.updated_at
   FROM page LEFT JOIN sync.prospect old ON old.source = :source AND old.prospect_id = page.prospect_id
@@ -35,16 +32,17 @@ ON CONFLICT (source, prospect_id) DO UPDATE
    SET revision = excluded.revision, payload = excluded.payload, email_key = excluded.email_key,
        name_key = excluded.name_key, updated_at = excluded.updated_at, stored_at = statement_timestamp()
  WHERE (excluded.revision, excluded.updated_at) >= (kept.revision, kept.updated_at)
-""")  # noqa: S608 - a constant
+""")
 
-_ADD_ITEMS = sa.text(f"""
-WITH {_PAGE}
+# By their ids alone: unfolding the page's payloads once more would cost as much as storing them.
+_ADD_ITEMS = sa.text("""
 INSERT INTO sync.work_item (run_id, prospect_key, group_key)
 SELECT :run_id, p.prospect_key, p.prospect_key
-  FROM page JOIN sync.prospect p ON p.source = :source AND p.prospect_id = page.prospect_id
+  FROM sync.prospect p
+ WHERE p.source = :source AND p.prospect_id = ANY(ARRAY(SELECT json_array_elements_text(CAST(:prospect_ids AS json))))
  ORDER BY p.prospect_key
 ON CONFLICT DO NOTHING
-""")  # noqa: S608 - a constant
+""")
 
 _TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
 
@@ -108,12 +106,14 @@ class Intake(LedgerPart):
     def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         if not prospects:
             return 0
-        given = {"run_id": run_id, "source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
+        page = {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
+        ids = rows_json([found.prospect.prospect_id for found in prospects])
+        items = {"run_id": run_id, "source": source, "prospect_ids": ids}
 
         def work(connection: sa.Connection) -> int:
-            connection.execute(_STORE, given)
-            added = connection.execute(_ADD_ITEMS, given).rowcount
-            connection.execute(_TOUCH, given)
+            connection.execute(_STORE, page)
+            added = connection.execute(_ADD_ITEMS, items).rowcount
+            connection.execute(_TOUCH, {"run_id": run_id})
             return added
 
         return self._database.run("store prospects", work)

@@ -6,7 +6,6 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 import sqlalchemy as sa
-from alembic import command
 from alembic.autogenerate import compare_metadata
 from alembic.migration import MigrationContext
 
@@ -91,9 +90,7 @@ CONTENT = "SELECT count(*), md5(string_agg(a::text, '' ORDER BY attempt_id)) FRO
 def at_first_release(empty: sa.Engine) -> None:
     """The database as the first release left it, with work in it."""
     with empty.begin() as connection:
-        configuration = database._alembic()
-        configuration.attributes["connection"] = connection
-        command.upgrade(configuration, "0001")
+        database._migrate(connection, "0001")
         for statement in FIRST_RELEASE.split(";"):
             connection.exec_driver_sql(statement)
 
