@@ -24,6 +24,11 @@ def record_state(table: str, record: Mapping[str, Any] | None) -> LinkState:
 
 
 def merged_into(record: Mapping[str, Any] | None) -> UUID | None:
-    """The record that a person merged this one into; None when it was not merged, or does not say into which."""
+    """The record that a person merged this one into; None when it was not merged, or is an orphan."""
     master = record.get("_masterid_value") if record is not None and record.get("merged") else None
     return UUID(master) if master else None
+
+
+def is_orphan(record: Mapping[str, Any]) -> bool:
+    """Whether a record was merged into one that was deleted since: the CRM then forgets into which."""
+    return bool(record.get("merged")) and not record.get("_masterid_value")

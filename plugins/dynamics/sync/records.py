@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from dynamics.core.crm import JsonObject
-from dynamics.core.lifecycle import merged_into
+from dynamics.core.lifecycle import is_orphan, merged_into
 from dynamics.sync.ports import Crm
 
 
@@ -30,4 +30,6 @@ def read_current(crm: Crm, table: str, record_ids: Collection[UUID], select: Seq
                 ends[record_id] = winner
                 passed[record_id].add(winner)
                 moving.append(record_id)
-    return {record_id: found[end] for record_id, end in ends.items() if end in found}
+    # One that was merged into a record since deleted no longer says into which.
+    gone = {end for end in ends.values() if end not in found or is_orphan(found[end])}
+    return {record_id: found[end] for record_id, end in ends.items() if end not in gone}

@@ -68,13 +68,17 @@ def test_merges_in_a_circle_are_held(stage: Stage) -> None:
 
 
 @pytest.mark.parametrize(
-    ("change", "reason"), [(None, "record_deleted"), ({"statecode": 2}, "record_deactivated")], ids=["gone", "closed"]
+    ("change", "reason"),
+    [(None, "record_deleted"), ("orphan", "record_deleted"), ({"statecode": 2}, "record_deactivated")],
+    ids=["gone", "gone, and forgotten by the loser", "closed"],
 )
 def test_a_winner_that_is_gone_or_closed_is_left_alone(stage: Stage, change: Any, reason: str) -> None:
     stage.sync(ana())
     merge(stage, ANA, last := winner(stage))
-    if change is None:
+    if change is None or change == "orphan":
         del stage.leads[last]
+        if change == "orphan":
+            stage.crm.put("lead", ANA, {"_masterid_value": None})
     else:
         stage.crm.put("lead", last, change)
     assert words(stage.sync(CHANGED)) == [("skipped", reason)]
