@@ -54,7 +54,7 @@ def _dynamics() -> Json:
             "application_users": _text(
                 "Further client ids",
                 "Client ids of more application users of this environment, parted by commas, to spread load over. "
-                "They share the client secret or certificate.",
+                "They share the client secret or certificate: register the same certificate with each.",
             ),
             "authority": _text(
                 "Authority",

@@ -73,7 +73,10 @@ class LocalBudget:
             found = plan([UserState("", pause_s=self._resume_at - now)], outage, urgent=False)
             if found.offers and not found.down:
                 return False
-            if found.offers and self._asking.acquire(blocking=False):
-                return True
+            if found.offers and self._asking.acquire(timeout=LOOK_S):
+                if self._failures and self._ask_at <= self._clock.monotonic():
+                    return True
+                self._asking.release()  # the one we have waited for has told
+                continue
             patience.check(found, now)
-            self._clock.sleep(min(found.wait_s or LOOK_S, patience.left_s(now)))
+            self._clock.sleep(min(found.wait_s, patience.left_s(now)))

@@ -14,9 +14,11 @@ from typing import TypeVar
 
 import sqlalchemy as sa
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
+from dynamics.errors import TransientError
 from dynamics.store.database import require_revision
-from dynamics.store.faults import Trouble, classify, sqlstate, translate
+from dynamics.store.faults import RETRY_AFTER_S, SUBJECT, Trouble, classify, sqlstate, translate
 
 log = logging.getLogger("dynamics.store")
 T = TypeVar("T")
@@ -60,6 +62,9 @@ class Transactions:
                     *_, revision = connection.execute(_LIMITS).one()
                     require_revision(self._engine.url, revision)
                     return work(connection)
+            except PoolTimeoutError:  # has waited long enough by itself
+                detail = "all connections of this process are in use"
+                raise TransientError(operation, SUBJECT, detail=detail, retry_after_s=RETRY_AFTER_S) from None
             except DBAPIError as error:
                 wait_s = next(waits, None)
                 if wait_s is None or classify(error) not in _REPEATABLE:

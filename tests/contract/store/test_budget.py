@@ -28,10 +28,11 @@ BUSY = "SELECT count(*) AS busy FROM sync.budget_place WHERE lease_until > now()
 
 
 class ManualClock:
-    """Stands still unless slept on; the database's time is moved along by `shift_s`."""
+    """Stands still unless slept on; `shift_s` makes the database's time do the same."""
 
     def __init__(self) -> None:
         self.at = 0.0
+        self.started = time.monotonic()
         self.stopping = False
         self.on_sleep: Callable[[], None] = lambda: None
 
@@ -40,6 +41,9 @@ class ManualClock:
 
     def monotonic(self) -> float:
         return self.at
+
+    def shift_s(self) -> float:
+        return self.at - (time.monotonic() - self.started)
 
     def sleep(self, seconds: float) -> None:
         self.at += seconds
@@ -52,7 +56,7 @@ def clock() -> ManualClock:
 
 
 def budget(store: sa.Engine, clock: ManualClock, *users: str, urgent: bool = False) -> DatabaseBudget:
-    return DatabaseBudget(store, ORGANIZATION, users or ("app",), clock, urgent=urgent, shift_s=clock.monotonic)
+    return DatabaseBudget(store, ORGANIZATION, users or ("app",), clock, urgent=urgent, shift_s=clock.shift_s)
 
 
 def real(store: sa.Engine, *users: str, urgent: bool = False, lease_s: float = 10.0) -> DatabaseBudget:
@@ -130,7 +134,7 @@ def test_a_shorter_pause_does_not_shorten_a_longer_one(store: sa.Engine, clock: 
 def test_absurd_pauses_are_bounded(store: sa.Engine, clock: ManualClock, asked: float | None, kept: float) -> None:
     budget(store, clock).pause("app", asked)
     with budget(store, clock).slot():
-        assert kept / 2 <= clock.at <= kept + 0.5
+        assert kept - 1.0 <= clock.at <= kept + 1.0
 
 
 def test_a_pause_without_end_is_told_after_a_quarter_of_an_hour(store: sa.Engine, clock: ManualClock) -> None:
@@ -239,7 +243,10 @@ def test_several_users_share_the_load_and_a_paused_one_is_left_out(store: sa.Eng
     assert clock.at < 10.0
 
 
-def test_no_more_requests_are_on_the_way_than_there_are_places_and_processes_share(store: sa.Engine) -> None:
+def test_no_more_requests_are_on_the_way_than_there_are_places_and_processes_share(
+    store: sa.Engine, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("dynamics.store.budget.HAND_OVER_S", 0.2)
     workers = [real(store) for _ in range(3)]
     workers[0].advise("app", 3)
     counting, inside, most = threading.Lock(), Counter[str](), [0]
@@ -260,7 +267,7 @@ def test_no_more_requests_are_on_the_way_than_there_are_places_and_processes_sha
     with ThreadPoolExecutor(12) as threads:
         list(threads.map(sender, range(12)))
     assert most == [3]
-    assert min(served.values()) >= sum(served.values()) * 0.1, served
+    assert min(served.values()) >= sum(served.values()) * 0.05, served
 
 
 def test_a_place_goes_from_thread_to_thread_without_the_database(store: sa.Engine) -> None:

@@ -199,3 +199,13 @@ def test_a_transaction_that_waited_for_an_upgrade_sees_the_new_revision(store: s
         with pytest.raises(ConfigurationError, match="by a newer release"):
             late.result(10)
     assert one(store, "SELECT requests FROM sync.sync_run")["requests"] == 0
+
+
+def test_a_process_that_has_no_connection_left_is_told_to_come_again(audit_url: str) -> None:
+    narrow = sa.create_engine(
+        sa.make_url(audit_url).set(drivername="postgresql+psycopg"), pool_size=1, max_overflow=0, pool_timeout=0.05
+    )
+    with narrow.connect(), pytest.raises(TransientError, match="connections of this process") as told:
+        Transactions(narrow).run("look", lambda _: None)
+    assert told.value.retry_after_s
+    narrow.dispose()
