@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import pytest
-
 from tests.drills import f21_upgrade
 from tests.drills.world import World
 
@@ -20,6 +18,5 @@ def test_f21_an_upgrade_behind_a_lock_gives_up_before_it_holds_up_writers(place:
     assert f21_upgrade.lock_held(place, 1, count=200).wrong == []
 
 
-@pytest.mark.xfail(strict=True, reason="workers do not look yet whether the database was upgraded under them")
 def test_f21_an_old_worker_refuses_to_write(place: World) -> None:
     assert f21_upgrade.old_worker(place, 1, count=1_200).wrong == []
