@@ -30,7 +30,7 @@ def measured(command: Sequence[str], environment: Mapping[str, str]) -> Cost:
     with tempfile.TemporaryDirectory(prefix="measured-") as folder:
         report = Path(folder) / "cost.json"
         launcher = [sys.executable, "-I", "-S", str(_LAUNCHER), str(report), *command]
-        done = subprocess.run(launcher, env=dict(environment), capture_output=True, text=True, check=False)  # noqa: S603
+        done = subprocess.run(launcher, env=dict(environment), capture_output=True, text=True, check=False)
         if done.returncode:
             raise RuntimeError(f"exit code {done.returncode}: {done.stderr[-800:]}")
         return Cost(**json.loads(report.read_text()), output=done.stdout)

@@ -1,4 +1,4 @@
-"""The race: the same prospects into the same CRM by Microsoft's SDK, by this product, and by the fewest requests possible.
+"""The race: the same prospects into the same CRM by Microsoft's SDK, by this product, and by the fewest requests.
 
 Half of the prospects are new, a quarter changed and a quarter known as they are. Each contender starts from the same
 CRM and a fresh audit database, at 50 ms a request and 3 ms a row, with the service's limits on, as a process whose CPU
