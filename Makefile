@@ -36,8 +36,8 @@ lock: $(READY)   ## resolve requirements.txt anew from pyproject.toml
 drills: $(READY) ## the reliability drills; ONLY="F02 F05" for some, SEEDS=3 for fewer runs
 	$(BIN)/python -m tests.drills $(ONLY) $(if $(SEEDS),--seeds $(SEEDS))
 
-bench: $(READY)  ## the benchmarks, with ratios
-	$(BIN)/python -m tests.bench
+bench: $(READY)  ## the benchmarks, with ratios; SIZES="1000 100000" for other races than of 1,000 and 10,000 prospects
+	$(BIN)/python -m tests.bench $(SIZES)
 
 clean:           ## remove what make has made
 	rm -rf $(VENV) .demo .bench

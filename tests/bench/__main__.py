@@ -1,11 +1,14 @@
-"""`make bench`: every benchmark, one after the other."""
+"""`make bench`: every benchmark, one after the other, the race last: `python -m tests.bench [sizes of the race]`."""
 
 from __future__ import annotations
 
+import sys
 from importlib import import_module
 
-NAMES = ("sandbox", "server", "store", "load")
+from tests.bench import race
 
-for name in NAMES:
+for name in ("sandbox", "server", "store", "load"):
     print(f"-- {name}")
     import_module(f"tests.bench.{name}").main()
+print("-- race")
+race.main([int(size) for size in sys.argv[1:]] or race.SIZES)

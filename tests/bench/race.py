@@ -5,7 +5,7 @@ CRM and a fresh audit database, at 50 ms a request and 3 ms a row, with the serv
 time and memory count with its children's. What stands in the CRM in the end is compared with what should: a time of
 other content does not count.
 
-`python -m tests.bench.race [sizes] [--whole] [--only loop,ours 1]`. The loop runs on 1,000 prospects and the SDK's
+`python -m tests.bench.race [sizes] [--whole] [--only WORDS]`. The loop runs on 1,000 prospects and the SDK's
 bulk on 10,000 at most, scaled linearly beyond; `--whole` runs them in full.
 """
 

@@ -9,7 +9,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from dynamics.core.ledger import AttemptResult, Claim, Intent, Link, LinkState, OpenAttempt
-from dynamics.store.rows import rows_json
+from dynamics.store.rows import bigints, rows_json
 from dynamics.store.transactions import LedgerPart
 from dynamics.store.work import CLAIMED, held
 
@@ -92,12 +92,12 @@ class Attempts(LedgerPart):
 
     def open_attempts(self, organization_id: UUID, prospect_keys: Sequence[int]) -> list[OpenAttempt]:
         """As the port says. `lease_until` is by the caller's clock, and None as well when the lease has run out."""
-        given = {"organization_id": organization_id, "prospect_keys": list(prospect_keys)}
+        given = {"organization_id": organization_id, "prospect_keys": bigints(prospect_keys)}
         rows = self._database.run("read open attempts", lambda c: c.execute(_OPEN, given).mappings().all())
         return [self._open_attempt(dict(row)) for row in rows]
 
     def links(self, organization_id: UUID, prospect_keys: Sequence[int]) -> list[Link]:
-        given = {"organization_id": organization_id, "prospect_keys": list(prospect_keys)}
+        given = {"organization_id": organization_id, "prospect_keys": bigints(prospect_keys)}
         rows = self._database.run("read links", lambda c: c.execute(_LINKS, given).mappings().all())
         return [Link(**{**row, "state": LinkState(row["state"])}) for row in rows]
 

@@ -18,7 +18,7 @@ from dynamics.store.transactions import LedgerPart
 _STORE = sa.text("""
 WITH page AS MATERIALIZED (
     SELECT DISTINCT ON (prospect_id) prospect_id, revision, updated_at, payload, email_key, name_key
-      FROM json_to_recordset(CAST(:page AS json)) AS p (
+      FROM jsonb_to_recordset(CAST(:page AS jsonb)) AS p (
            prospect_id text, revision bigint, updated_at timestamptz, payload jsonb, email_key text, name_key text)
      ORDER BY prospect_id, revision DESC, updated_at DESC
 )

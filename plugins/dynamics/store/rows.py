@@ -1,4 +1,4 @@
-"""Turns a batch of values into one JSON parameter, which a statement unfolds with `json_to_recordset`.
+"""Turns a batch of values into one parameter, mostly JSON, which a statement unfolds with `json_to_recordset`.
 
 One statement per batch, whatever its size; dataclasses go in as they are. Text that PostgreSQL cannot hold is made
 holdable here: U+0000 is removed, an unpaired surrogate becomes U+FFFD. In prospects both become U+001A, a control
@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import fields, is_dataclass
 from typing import Any
 
@@ -33,6 +33,11 @@ def rows_json(rows: Sequence[object], marked: bool = False) -> str:
     if _ESCAPED_NUL in document:
         document = orjson.dumps(_storable(rows, marked), default=_plain)
     return document.decode()
+
+
+def bigints(numbers: Iterable[int]) -> str:
+    """A `bigint[]` as PostgreSQL writes it: the driver would take longer over a list of them than the statement."""
+    return "{" + ",".join(map(str, numbers)) + "}"
 
 
 def storable_text(text: str, marked: bool = False) -> str:

@@ -13,6 +13,7 @@ import pandas as pd
 import sqlalchemy as sa
 
 from dynamics.core.ledger import Claim
+from dynamics.store.rows import bigints
 from dynamics.store.runs import unknown_run
 from dynamics.store.transactions import LedgerPart
 
@@ -112,7 +113,7 @@ class Work(LedgerPart):
                 return ()
             if state != "running":  # closed with work pending, and taken up again
                 connection.execute(_REOPEN, {"run_id": run_id})
-            lease = {"run_id": run_id, "worker": worker, "lease_s": lease_s, "prospect_keys": keys}
+            lease = {"run_id": run_id, "worker": worker, "lease_s": lease_s, "prospect_keys": bigints(keys)}
             return connection.execute(_LEASE, lease).all()
 
         rows = self._database.run("claim", work)
@@ -154,6 +155,6 @@ def held(claim: Claim, only: Sequence[int] | None = None) -> dict[str, object]:
     items = claim.items if only is None else claim.items[claim.items["prospect_key"].isin(list(only))]
     return {
         "run_id": claim.run_id,
-        "prospect_keys": items["prospect_key"].tolist(),
-        "fences": items["fence"].tolist(),
+        "prospect_keys": bigints(items["prospect_key"]),
+        "fences": bigints(items["fence"]),
     }
