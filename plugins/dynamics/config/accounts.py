@@ -11,7 +11,6 @@ import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
 from pathlib import Path
-from urllib.parse import urlsplit
 
 import sqlalchemy as sa
 from pydantic import SecretStr
@@ -19,7 +18,7 @@ from pydantic import SecretStr
 from dynamics.captello.account import Auth, CaptelloAccount, parse_origin
 from dynamics.config.connections import ConnectionFields
 from dynamics.config.wording import nearest
-from dynamics.dataverse.account import DataverseAccount, parse_environment_url
+from dynamics.dataverse.account import DataverseAccount, parse_authority, parse_environment_url
 from dynamics.errors import ConfigurationError, Fault
 
 DYNAMICS_EXTRA = (
@@ -56,7 +55,7 @@ def dynamics_account(fields: ConnectionFields) -> DataverseAccount:
         form.fault("'Tenant id' is neither an id nor a domain.", "Copy 'Directory (tenant) id' of the registration.")
     password = form.text("certificate_password", "Certificate password")
     environment_url, client_id = form.environment_url(sandbox), form.client_id()
-    authority, ca_bundle = form.address("authority", "Authority"), form.ca_bundle()
+    authority, ca_bundle = form.authority(sandbox), form.ca_bundle()
     application_users = form.application_users()
     form.raise_faults()
     return DataverseAccount(
@@ -201,12 +200,13 @@ class _Form:
             self.fault(f"'{label}' is neither true nor false.", "Write true or false.")
         return word in _TRUE
 
-    def address(self, name: str, label: str) -> str | None:
-        """An https address with a path."""
-        value = self.text(name, label)
-        if value and (urlsplit(value).scheme != "https" or not urlsplit(value).hostname):
-            self.fault(f"'{label}' is no https address.", "Write it as https://login.microsoftonline.com/<tenant id>.")
-        return value.rstrip("/") if value else None
+    def authority(self, sandbox: bool) -> str | None:
+        value = self.text("authority", "Authority")
+        try:
+            return parse_authority(value, sandbox) if value else None
+        except ValueError as wrong:
+            self.fault(f"'Authority' {wrong}.", "Write it as https://login.microsoftonline.com/<tenant id>.")
+            return None
 
     def ca_bundle(self) -> str | None:
         value = self.text("ca_bundle", "CA bundle")

@@ -23,6 +23,20 @@ CLOUDS = {
     r"crm\.appsplatform\.us": "https://login.microsoftonline.us",
     r"crm\.dynamics\.cn": "https://login.partner.microsoftonline.cn",
 }
+# Microsoft's sign-in hosts, the older names among them. Nobody else is told a secret.
+SIGN_IN_HOSTS = frozenset(
+    {
+        "login.microsoftonline.com",
+        "login.microsoft.com",
+        "login.windows.net",
+        "sts.windows.net",
+        "login.microsoftonline.us",
+        "login-us.microsoftonline.com",
+        "login.usgovcloudapi.net",
+        "login.partner.microsoftonline.cn",
+        "login.chinacloudapi.cn",
+    }
+)
 EXAMPLE = "https://contoso.crm4.dynamics.com"
 
 _HOSTS = {
@@ -67,13 +81,47 @@ def parse_environment_url(text: str, sandbox: bool = False) -> str:
     raise _refusal("names no Dynamics 365 host")
 
 
+def parse_authority(text: str, sandbox: bool = False) -> str:
+    """Give the address of a tenant's sign-in: scheme, host, port of a sandbox, and the tenant's path if it is there.
+
+    Args:
+        text: as a person wrote it; a slash at the end is fine.
+        sandbox: also accept this machine, on any port.
+    Raises:
+        ValueError: a secret would be sent to somebody else than Microsoft; the text says why and names no address.
+    """
+    text = text.strip().rstrip("/")
+    if not text.isascii() or not text.isprintable() or " " in text or "\\" in text:
+        raise ValueError("holds characters that no address has")
+    try:
+        parts = urlsplit(text)
+        host, port = (parts.hostname or "").lower(), parts.port
+    except ValueError:
+        raise ValueError("is no address") from None
+    if parts.scheme.lower() != "https":
+        raise ValueError("is no https address")
+    if "@" in parts.netloc:
+        raise ValueError("holds a user name")
+    if "?" in text or "#" in text:
+        raise ValueError("goes on after the tenant")
+    if host in SIGN_IN_HOSTS:
+        if port not in (None, 443):
+            raise ValueError("names a port")
+        return f"https://{host}{parts.path}"
+    if sandbox and _is_this_machine(host):
+        name = f"[{host}]" if ":" in host else host
+        return f"https://{name}{'' if port in (None, 443) else f':{port}'}{parts.path}"
+    raise ValueError("names no sign-in host of Microsoft")
+
+
 class DataverseAccount(BaseModel):
     """One account. Give a client secret or a certificate; secrets show in no repr and no error.
 
     Attributes:
         environment_url: the environment's origin, checked by `parse_environment_url`.
         certificate: PEM text with certificate and private key, or the path of such a file.
-        authority: where tokens come from; None means the sign-in host of the environment's cloud.
+        authority: where tokens come from, checked by `parse_authority`; None means the sign-in host of its
+            cloud.
         sandbox: this is a stand-in on this machine.
         ca_bundle: path of the certificates to trust instead of the usual ones.
         application_users: client ids of further application users that write for us. The account's credential signs
@@ -99,11 +147,17 @@ class DataverseAccount(BaseModel):
 
     @model_validator(mode="before")
     @classmethod
-    def _normal_address(cls, fields: dict[str, Any]) -> dict[str, Any]:
-        address = fields.get("environment_url")
-        if not isinstance(address, str):
-            return fields
-        return fields | {"environment_url": parse_environment_url(address, fields.get("sandbox") is True)}
+    def _normal_addresses(cls, fields: dict[str, Any]) -> dict[str, Any]:
+        address, authority, sandbox = (
+            fields.get("environment_url"),
+            fields.get("authority"),
+            fields.get("sandbox") is True,
+        )
+        if isinstance(address, str):
+            fields = fields | {"environment_url": parse_environment_url(address, sandbox)}
+        if isinstance(authority, str):
+            fields = fields | {"authority": parse_authority(authority, sandbox)}
+        return fields
 
     @model_validator(mode="after")
     def _has_credential(self) -> DataverseAccount:

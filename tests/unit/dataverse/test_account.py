@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from pydantic import SecretStr, ValidationError
 
-from dynamics.dataverse.account import DataverseAccount, api_twin, parse_environment_url
+from dynamics.dataverse.account import DataverseAccount, api_twin, parse_authority, parse_environment_url
 
 ORG = "https://contoso.crm4.dynamics.com"
 
@@ -104,9 +104,44 @@ def test_only_a_dynamics_host_has_a_second_name() -> None:
 )
 def test_the_authority_follows_the_cloud_unless_named(url: str, authority: str | None, expected: str) -> None:
     account = DataverseAccount(
-        environment_url=url, tenant_id="t", client_id="c", client_secret=SecretStr("s"), authority=authority
+        environment_url=url,
+        tenant_id="t",
+        client_id="c",
+        client_secret=SecretStr("s"),
+        authority=authority,
+        sandbox=authority is not None and "localhost" in authority,
     )
     assert account.authority_url == expected
+
+
+@pytest.mark.parametrize("sandbox", [False, True])
+@pytest.mark.parametrize(
+    "host",
+    [
+        "login.microsoftonline.com.evil.test",
+        "login.microsoftonline.com@evil.test",
+        "user@login.microsoftonline.com",
+        "evil.test\\@login.microsoftonline.com",
+        "login.microsoftonline.com:8443",
+        "contoso.crm4.dynamics.com",
+        "169.254.169.254",
+        "2130706433",
+        "0177.0.0.1",
+        "[::ffff:127.0.0.1]",
+        "localhost.",
+        "[::1",
+    ],
+)
+def test_nobody_but_microsoft_is_told_a_secret(host: str, sandbox: bool) -> None:
+    with pytest.raises(ValueError, match=r"names|holds|is no") as refused:
+        parse_authority(f"https://{host}/tenant", sandbox)
+    assert "evil" not in str(refused.value)
+
+
+def test_this_machine_signs_in_for_a_sandbox_alone() -> None:
+    assert parse_authority("https://localhost:8443/t", sandbox=True) == "https://localhost:8443/t"
+    with pytest.raises(ValueError, match="names no sign-in host"):
+        parse_authority("https://localhost:8443/t")
 
 
 def test_an_account_shows_no_secret() -> None:
