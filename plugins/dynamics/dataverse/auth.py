@@ -186,6 +186,8 @@ class _MsalHttpClient:
             raise AccountError("", self.title, detail=detail) from wrong
         except (requests.RequestException, BodyTooLargeError) as lost:
             raise ServiceUnavailableError(OPERATION, self.title, detail=f"no answer: {type(lost).__name__}") from lost
+        if 300 <= answer.status < 400:
+            raise AccountError("", self.title, detail="the sign-in host redirects: check the authority")
         fault = _fault_of_service(answer, self.title, self._clock)
         if fault is not None:
             raise fault

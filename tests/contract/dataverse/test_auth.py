@@ -185,6 +185,13 @@ def test_an_authority_nobody_knows_is_not_asked_about_at_microsoft(web: response
     assert source(authority=own).token() == "one"
 
 
+def test_a_sign_in_that_redirects_is_an_account_fault_at_once(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.replace(responses.POST, TOKEN, status=302, headers={"Location": "https://elsewhere.example/"})
+    with pytest.raises(AccountError, match="redirects: check the authority"):
+        source().token()
+
+
 @pytest.mark.parametrize("by", ["text", "path"])
 @pytest.mark.parametrize("password", [None, "pass-canary"])
 def test_a_certificate_signs_instead_of_a_secret(
