@@ -26,8 +26,8 @@ from dynamics.dataverse.transport import Transport
 from dynamics.sync.ports import Budget, Clock
 
 CONCURRENCY = 16  # no more than the budget gives places for are on the way
-CREATE_ROWS = 125  # the engine's 500 prospects leave in one go
-UPDATE_ROWS = 50
+CREATE_ROWS = 250  # half of what a chunk of the engine may create
+UPDATE_ROWS = 125
 
 
 class DataverseClient:
