@@ -1,9 +1,9 @@
 """Notices that a rule of the organisation refuses whatever we write, and not this row or that one.
 
 Counts refusals in a row, by table and operation, over all threads of a client. Only those count that a rule may be to
-blame for: a text that is too long says nothing about the next row. Until a row has had another fate, and while refusals
-come in a row, requests of one table and operation go one after the other, or many would be under way before the first
-is judged.
+blame for: a text that is too long says nothing about the next row. While refusals come in a row, and where a refused
+message is taken apart until a row has had another fate, requests of one table and operation go one after the other, or
+many would be under way before the first is judged.
 """
 
 from __future__ import annotations
@@ -43,24 +43,26 @@ class Breaker:
     _one_by_one: threading.RLock = field(default_factory=threading.RLock)
 
     @contextmanager
-    def watched(self) -> Iterator[None]:
+    def watched(self, isolating: bool = False) -> Iterator[None]:
         """Send one request, alone while there is a suspicion.
+
+        Args:
+            isolating: it is part of a refused message, taken apart: suspicious until a row has landed.
 
         Raises:
             AccountError: the breaker is open.
         """
         with ExitStack() as alone:
-            if self._suspicious:
+            if self._suspicious(isolating):
                 alone.enter_context(self._one_by_one)
                 if self.fault is not None:
                     raise self.fault
-                if not self._suspicious:  # the request we have waited for has told
+                if not self._suspicious(isolating):  # the request we have waited for has told
                     alone.close()
             yield
 
-    @property
-    def _suspicious(self) -> bool:
-        return not self.trusted or self.refusals >= SUSPICIOUS
+    def _suspicious(self, isolating: bool) -> bool:
+        return (isolating and not self.trusted) or self.refusals >= SUSPICIOUS
 
     def count(self, result: WriteResult) -> None:
         """Take note of a row's fate. `fault` is there while the breaker is open."""

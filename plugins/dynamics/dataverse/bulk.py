@@ -133,7 +133,7 @@ class BulkWriter:
         """Send rows as conditional PATCHes in one batch; those the database undid, again."""
         rest = writes
         for resends in itertools.count():
-            with tally.request():
+            with tally.request(isolating=operation == "create"):
                 rest, fault = self._send_batch(operation, table, rest, tally)
             if fault is None or tally.stopped:
                 return

@@ -41,9 +41,9 @@ class Tally:
             self._stopped_by = self._stopped_by or fault
 
     @contextmanager
-    def request(self) -> Iterator[None]:
+    def request(self, isolating: bool = False) -> Iterator[None]:
         """Around one request and the record of its fates. Raises AccountError: the breaker is open."""
-        with self._breaker.watched():
+        with self._breaker.watched(isolating):
             yield
         if self._breaker.fault is not None:
             self.stop(self._breaker.fault)

@@ -17,6 +17,8 @@ from dynamics.store.rows import bigints
 from dynamics.store.runs import unknown_run
 from dynamics.store.transactions import LedgerPart
 
+SHARES = 4
+SMALLEST = 64
 _DTYPES = {
     "prospect_key": "int64",
     "source": "str",
@@ -33,6 +35,11 @@ UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_
 """)
 
 _REOPEN = sa.text("UPDATE sync.sync_run SET state = 'running', finished_at = NULL WHERE run_id = :run_id")
+
+_WAITING = sa.text("""
+SELECT count(*) FROM (
+    SELECT 1 FROM sync.work_item WHERE run_id = :run_id AND state = 'pending' LIMIT :most) AS waiting
+""")
 
 _DUE = sa.text("""
 SELECT prospect_key, group_key FROM sync.work_item
@@ -101,14 +108,16 @@ class Work(LedgerPart):
     """The part of `dynamics.sync.ports.Ledger` that hands out work."""
 
     def claim(self, run_id: UUID, worker: str, size: int, lease_s: float) -> Claim:
-        """As the port says; a group larger than `size` is handed out in parts, the others always whole."""
+        """As the port says; a group larger than a claim is handed out in parts, the others always whole."""
 
         def work(connection: sa.Connection) -> Sequence[sa.Row[tuple[object, ...]]]:
             state = connection.execute(_ENTER, {"run_id": run_id}).scalar_one_or_none()
             if state is None:
                 raise unknown_run(run_id)
-            due = connection.execute(_DUE, {"run_id": run_id, "size": size + 1}).all()
-            keys = whole_groups([(key, group) for key, group in due], size)
+            waiting = connection.execute(_WAITING, {"run_id": run_id, "most": size * SHARES}).scalar_one()
+            share = fair_share(waiting, size)
+            due = connection.execute(_DUE, {"run_id": run_id, "size": share + 1}).all()
+            keys = whole_groups([(key, group) for key, group in due], share)
             if not keys:
                 return ()
             if state != "running":  # closed with work pending, and taken up again
@@ -134,6 +143,11 @@ class Work(LedgerPart):
     def next_due_s(self, run_id: UUID) -> float | None:
         due = self._database.run("look for work", lambda c: c.scalar(_NEXT_DUE, {"run_id": run_id}))
         return None if due is None else max(0.0, float(due))
+
+
+def fair_share(waiting: int, size: int) -> int:
+    """How many items a claim takes: up to `size`, fewer when little is left, so that a run's end is shared as well."""
+    return min(size, max(SMALLEST, -(-waiting // SHARES)))
 
 
 def whole_groups(due: Sequence[tuple[int, int]], size: int) -> list[int]:

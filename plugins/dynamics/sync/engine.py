@@ -31,7 +31,7 @@ from dynamics.sync.writing import write
 log = logging.getLogger("dynamics.sync")
 
 CHUNK_SIZE = 500
-LANES = 6
+LANES = 8
 LEASE_S = 60.0
 IDLE_POLL_S = 1.0
 LOG_EVERY_S = 15.0

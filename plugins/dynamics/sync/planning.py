@@ -127,7 +127,8 @@ class Planner:
             link = chunk.links.get(key)
             if link is not None and link.record_id == target.record_id:
                 settled |= link.column_hashes
-        target.values = changed_values(merged, target.record or {}, settled, table.write_modes, metadata)
+        placeholders = target.defaults
+        target.values = changed_values(merged, target.record or {}, settled, table.write_modes, metadata, placeholders)
         if not target.values:
             settle_target(chunk, target, Outcome.UNCHANGED)
         return bool(target.values)

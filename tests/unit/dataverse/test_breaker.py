@@ -80,13 +80,13 @@ def test_nothing_is_sent_while_it_is_open_and_a_row_that_lands_closes_it() -> No
         pass
 
 
-def test_requests_go_one_by_one_until_a_row_has_landed_and_side_by_side_then() -> None:
+def test_a_refused_message_is_taken_apart_one_by_one_until_a_row_has_landed() -> None:
     counted, side_by_side = breaker(), threading.Barrier(3)
     first, go_on = threading.Event(), threading.Event()
     alone: list[int] = []
 
     def send_first() -> None:
-        with counted.watched():
+        with counted.watched(isolating=True):
             first.set()
             go_on.wait(10)
             alone.append(len(alone))
@@ -94,7 +94,7 @@ def test_requests_go_one_by_one_until_a_row_has_landed_and_side_by_side_then() -
 
     def send() -> None:
         first.wait(10)
-        with counted.watched():
+        with counted.watched(isolating=True):
             assert alone == [0]
             side_by_side.wait(10)
 
