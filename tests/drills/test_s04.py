@@ -5,10 +5,9 @@ from __future__ import annotations
 import pytest
 
 from tests.drills import s04_addresses
-from tests.drills.test_drills import place  # noqa: F401 - a fixture
 from tests.drills.world import World
 
 
 @pytest.mark.parametrize("variant", ["environment", "authority", "Captello"])
-def test_s04_no_secret_goes_astray(variant: str, place: World) -> None:  # noqa: F811
+def test_s04_no_secret_goes_astray(variant: str, place: World) -> None:
     assert s04_addresses.DRILL.variants[variant](place, 1).wrong == []

@@ -51,7 +51,7 @@ def refused(operation: str, write: RecordWrite, fault: Fault, outer_id: str | No
         _state(operation, write, fault),
         code=fault.code or f"HTTP {fault.status}",
         column=column_of(fault, write.values),
-        message=safe_message(fault, write.values),
+        message=safe_message(fault),
         request_id=fault.request_id or outer_id,
     )
 

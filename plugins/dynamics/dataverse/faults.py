@@ -2,8 +2,7 @@
 
 Three fault classes (row, account, transient) and the ordinary outcomes of conditional writes. A code that nobody has
 classified is never held against a row: with a status of 500 or more it is transient, else it stays unclassified. Texts
-are our own, because the wire's repeat what stands in the row; the one exception is a plug-in's refusal, which is cut
-and masked.
+are our own, because the wire's repeat what stands in the row, and a plug-in's may name anybody.
 
 Source: Microsoft Learn, "Web service error codes", "Compose HTTP requests and handle errors".
 """
@@ -20,7 +19,6 @@ import orjson
 from dynamics.dataverse.session import Answer
 
 PLUGIN_REFUSAL = "0x80040265"
-MAX_PLUGIN_TEXT = 200
 
 
 class FaultClass(StrEnum):
@@ -69,7 +67,7 @@ CODES: Mapping[str, tuple[FaultClass, str]] = {
     "0x80040200": (ROW, "a required column has no value"),
     "0x80048d19": (ROW, "a value is not of its column's type"),
     "0x80040278": (ROW, "a text holds control characters"),
-    PLUGIN_REFUSAL: (ROW, "a rule of the organisation refused the record"),
+    PLUGIN_REFUSAL: (ROW, "a plug-in of the organisation refused the record: see its plug-in trace log for the reason"),
     "0x80060891": (ROW, "a record this one points to does not exist"),
     "0x80060892": (ROW, "another record has the same alternate key"),
     "0x80073002": (ROW, "another record has the same unique value"),
@@ -146,7 +144,6 @@ _LITERAL = re.compile(r"Cannot convert the literal '(.*?)' to the expected type"
 _IDENTIFIER = re.compile(r"['\"](\w+)['\"]")
 _MAX_LENGTH = re.compile(r"maximum allowed length of '(\d+)'")
 _PRIVILEGE = re.compile(r"\bprv\w+")
-_SECRETIVE = re.compile(r"\S+@\S+|\+?\d(?:[\s().-]?\d){4,}|'[^']*'|\"[^\"]*\"|“[^”]*”|‘[^’]*’|«[^»]*»|<[^>]*>")
 
 
 def read_fault(answer: Answer) -> Fault:
@@ -209,12 +206,8 @@ def column_of(fault: Fault, values: Mapping[str, object]) -> str | None:
     return holders[0] if len(holders) == 1 else None
 
 
-def safe_message(fault: Fault, values: Mapping[str, object] | None = None) -> str:
-    """A sentence on a refusal with nothing of the row in it.
-
-    Args:
-        values: what was sent. Its texts are struck from a plug-in's words, besides whatever looks personal.
-    """
+def safe_message(fault: Fault) -> str:
+    """A sentence on a refusal with nothing of a row or a person in it."""
     missing = _PRIVILEGE.search(fault.text)
     if fault.code == "0x80040220" and missing:
         return f"the application user lacks {missing[0]}: add it to a security role of the user"
@@ -222,16 +215,5 @@ def safe_message(fault: Fault, values: Mapping[str, object] | None = None) -> st
     if unknown is not None:
         return f"column '{unknown}' does not exist in this organisation: correct the mapping"
     _, sentence = CODES.get(fault.code, (None, "the organisation refused it for a reason nobody has classified"))
-    if fault.code == PLUGIN_REFUSAL:
-        return f"{sentence}: {_masked(fault.text, values or {})}"
     limit = _MAX_LENGTH.search(fault.text)
     return f"{sentence} ({limit[1]} characters)" if limit else sentence
-
-
-def _masked(text: str, values: Mapping[str, object]) -> str:
-    """A plug-in's words without what was sent and without e-mail addresses, numbers and quotations."""
-    sent = {str(value) for value in values.values() if isinstance(value, str) and len(value) > 1}
-    words = {word for value in sent for word in value.split() if len(word) > 2}
-    for value in sorted(sent | words, key=len, reverse=True):
-        text = re.sub(rf"(?<!\w){re.escape(value)}(?!\w)", "…", text, flags=re.IGNORECASE)
-    return " ".join(_SECRETIVE.sub("…", text).split())[:MAX_PLUGIN_TEXT]

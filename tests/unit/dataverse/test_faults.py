@@ -140,16 +140,11 @@ def test_missing_privileges_and_columns_are_named() -> None:
     assert "new_gone" in safe_message(fault("0x80048d19", UNDECLARED))
 
 
-def test_a_plugins_words_lose_everything_personal() -> None:
-    text = (
-        "Blocked: Ana RUIZ-Gil <ana@orel.test>, +34 600 123 456, 'Orel Labs', badge 00012345, see rule 42. " + "x" * 400
+def test_a_plugins_words_are_not_passed_on() -> None:
+    """They may name anybody: the sender, or the one whose record it has found."""
+    assert safe_message(fault("0x80040265", "Qzcanary Ruiz says so already")) == (
+        "a plug-in of the organisation refused the record: see its plug-in trace log for the reason"
     )
-    message = safe_message(fault("0x80040265", text), {"firstname": "Ana", "lastname": "Ruiz-Gil", "age": 7})
-    assert message.startswith("a rule of the organisation refused the record: Blocked: … … … …")
-    assert "see rule 42" in message
-    for canary in ("Ana", "RUIZ", "orel", "Orel", "600", "12345"):
-        assert canary not in message
-    assert len(message) < 260
 
 
 @pytest.mark.parametrize(
