@@ -311,7 +311,7 @@ def test_a_rule_that_refuses_every_row_stops_the_write_within_fifty(
     for report in reports:
         assert set(states(report).values()) <= {WriteState.REFUSED, WriteState.NOT_SENT}
         assert isinstance(report.stopped_by, AccountError)
-        assert "Every lead needs a region" in str(report.stopped_by)
+        assert "a plug-in of the organisation refused the record" in str(report.stopped_by)
         assert ORG in str(report.stopped_by)
 
 

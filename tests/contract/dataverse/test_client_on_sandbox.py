@@ -133,7 +133,7 @@ def test_several_application_users_share_the_load_and_are_all_ours(sandbox: Sand
     several = account(sandbox)
     with DataverseClient(several, budget=Rotating(users), clock=SystemClock()) as client:
         ours = client.organization().user_ids
-        rows = leads(3 * 125)
+        rows = leads(3 * 250)
         client.create("lead", rows)
         found = client.read("lead", [row.record_id for row in rows], ())
     creators = Counter(UUID(record["_createdby_value"]) for record in found)
