@@ -324,6 +324,15 @@ class TestAttempts:
         assert open_ids(ledger, second) == [numbers[second]]
         assert ledger.open_attempts(uuid4(), [first, second]) == []
 
+    def test_a_write_for_several_waits_when_one_of_them_has_something_newer(self, ledger: Ledger, run: Run) -> None:
+        discovered(ledger, run, "ab")
+        claim = claimed(ledger, run)
+        first, second = keys_of(claim)
+        ledger.store_prospects(ledger.open_run(new_run()).run_id, "captello", [prospect("b", revision=2)])
+        together = intent(claim, first, member_keys=(first, second), member_revisions=(1, 1))
+        assert ledger.intend(claim, [together]) == {}
+        assert first in ledger.intend(claim, [intent(claim, first, member_keys=(first,), member_revisions=(1,))])
+
     def test_one_claim_of_an_item_makes_one_attempt(self, subject: Subject, run: Run) -> None:
         ledger = subject.ledger
         claim, key, attempt = sent(ledger, run)
@@ -424,6 +433,16 @@ class TestSettle:
         found = {each.table: each for each in ledger.links(ORGANIZATION, [key])}
         assert found == {"lead": moved, "contact": link(key, table="contact")}
         assert ledger.links(uuid4(), [key]) == []
+
+    def test_what_an_older_revision_settles_leaves_the_newer_ones_link(self, ledger: Ledger) -> None:
+        for revision, content in ((2, "newer"), (1, "older")):
+            run = ledger.open_run(new_run())
+            discovered(ledger, run, "a")
+            claim = claimed(ledger, run)
+            (key,) = keys_of(claim)
+            said = created(claim, key, revision=revision, link=link(key, content_hash=content))
+            assert ledger.settle(claim, [said]) == 1
+        assert [each.content_hash for each in ledger.links(ORGANIZATION, [key])] == ["newer"]
 
 
 class TestSettleAttempt:

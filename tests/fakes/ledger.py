@@ -100,6 +100,7 @@ class FakeLedger:
     attempts: dict[int, Attempt] = field(default_factory=dict)
     outcomes: dict[tuple[UUID, int], Settlement] = field(default_factory=dict)
     records: dict[tuple[UUID, str, int], Link] = field(default_factory=dict)
+    link_revisions: dict[tuple[UUID, str, int], int] = field(default_factory=dict)
     people: dict[tuple[UUID, str, str], Person] = field(default_factory=dict)
     bound: dict[str, UUID] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
@@ -288,7 +289,8 @@ class FakeLedger:
         numbered = {}
         for intent in intents:
             key, item = intent.prospect_key, self.items[claim.run_id, intent.prospect_key]
-            overtaken = intent.revision < self.prospects[key].revision
+            said = [(key, intent.revision), *zip(intent.member_keys, intent.member_revisions, strict=True)]
+            overtaken = any(revision < self.prospects[member].revision for member, revision in said)
             if overtaken or not (self._held(claim.run_id, key, intent.fence) and self._leased(item)):
                 continue
             numbered[key] = made.get((claim.run_id, key, intent.fence)) or next(self._numbers)
@@ -339,7 +341,10 @@ class FakeLedger:
         self.items[run_id, key].settle()
         if link is None:
             return
-        self.records[organization_id, link.table, key] = link
+        place = (organization_id, link.table, key)
+        if settlement.revision < self.link_revisions.get(place, 0):
+            return
+        self.records[place], self.link_revisions[place] = link, settlement.revision
         for (organization, table, _), person in self.people.items():
             if (organization, table, person.record_id) == (organization_id, link.table, link.record_id):
                 person.settled = person.settled or link.state is LinkState.LIVE

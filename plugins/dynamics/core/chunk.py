@@ -71,6 +71,7 @@ class Chunk:
         self.results: list[AttemptResult] = []
         self.releases: list[Release] = []
         self.suspects: dict[int, list[OpenAttempt]] = {}  # updates that may have landed: see recovery
+        self.landed: set[int] = set()  # attempts of suspects whose values stand in the record as it was read
         self.links: dict[int, Link] = {}
         self.followed: set[int] = set()  # prospects whose link led to a record that was merged into another
         self.resent: set[int] = set()  # creates that did not land before and go out again under the same id

@@ -79,7 +79,10 @@ class Claim:
 
 @dataclass(frozen=True)
 class Intent:
-    """A write about to be sent. Committed before the request leaves."""
+    """A write about to be sent. Committed before the request leaves.
+
+    `member_keys` and `member_revisions`: all prospects that the write speaks for, and as which revision.
+    """
 
     prospect_key: int
     fence: int
@@ -94,6 +97,8 @@ class Intent:
     duplicates_found: int
     revision: int
     generation: int = 0
+    member_keys: tuple[int, ...] = field(default=(), compare=False)
+    member_revisions: tuple[int, ...] = field(default=(), compare=False)
 
 
 @dataclass(frozen=True)
@@ -105,6 +110,10 @@ class OpenAttempt:
     intent: Intent
     lease_until: datetime | None  # of its work item; None: no lease is held
     told_by_another: bool = False  # another prospect has settled this record as its own
+
+    def is_busy(self, run_id: UUID, now: datetime) -> bool:
+        """Held by a worker of another run whose lease still stands. In its own run a claim takes the lease over."""
+        return self.run_id != run_id and self.lease_until is not None and self.lease_until > now
 
 
 class LinkState(StrEnum):

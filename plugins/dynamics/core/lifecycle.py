@@ -1,15 +1,24 @@
-"""Decides by what a person did to a record whether it may still be written, and which record it was merged into.
+"""Decides which record a prospect is linked to, whether it may still be written, and into which it was merged.
 
 Source: Microsoft Learn, "Merge table rows using the Web API"; the state codes of lead and contact.
 """
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from dynamics.core.ledger import LinkState
+from dynamics.core.ledger import Link, LinkState
+
+
+def current_links(links: Iterable[Link], tables: Sequence[str]) -> dict[int, Link]:
+    """One link per prospect: a live one before a dead one, then by the order in which the policy looks at tables."""
+    order = {table: rank for rank, table in enumerate(tables)}
+    chosen: dict[int, Link] = {}
+    for link in sorted(links, key=lambda x: (x.state is not LinkState.LIVE, order.get(x.table, len(order)), x.table)):
+        chosen.setdefault(link.prospect_key, link)
+    return chosen
 
 
 def record_state(table: str, record: Mapping[str, Any] | None) -> LinkState:

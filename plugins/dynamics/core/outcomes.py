@@ -6,7 +6,8 @@ from collections.abc import Iterable, Mapping, Sequence
 
 from dynamics.core.chunk import Chunk, Content, Target
 from dynamics.core.crm import WriteResult
-from dynamics.core.ledger import Intent, Link, LinkState, Outcome, Settlement
+from dynamics.core.identity import value_hash
+from dynamics.core.ledger import AttemptResult, Intent, Link, LinkState, OpenAttempt, Outcome, Settlement
 from dynamics.core.mapping import MappingReject
 from dynamics.core.policy import Hold, Skip
 from dynamics.core.prospect import READY
@@ -183,7 +184,50 @@ def intent_of(chunk: Chunk, target: Target) -> Intent:
         duplicates_found=target.duplicates_found,
         revision=chunk.revision(leader),
         generation=target.generation,
+        member_keys=tuple(target.members),
+        member_revisions=tuple(chunk.revision(key) for key in target.members),
     )
+
+
+def landed_hashes(chunk: Chunk, target: Target, key: int) -> dict[str, str]:
+    """What suspect updates of this prospect have settled, by what stands in the record. Notes which have landed."""
+    found: dict[str, str] = {}
+    for attempt in chunk.suspects.get(key, ()):
+        intent, record = attempt.intent, target.record or {}
+        hashes = {name: intent.column_hashes[name] for name in intent.changed_columns if name in intent.column_hashes}
+        there = {name: value for name, value in hashes.items() if value_hash(record.get(name)) == value}
+        if intent.record_id == target.record_id and there:
+            found |= there
+            if there == hashes:
+                chunk.landed.add(attempt.attempt_id)
+    return found
+
+
+def judge_suspects(chunk: Chunk) -> tuple[list[tuple[OpenAttempt, Settlement]], list[OpenAttempt]]:
+    """Suspects that have landed, each with its settlement, and those that have not. After planning.
+
+    One has landed if its values stand in the record, or if the prospect says the same still and nothing is left to
+    change there. If something newer is still to be written for the prospect, that write is what this run tells of.
+    """
+    unchanged = {
+        s.prospect_key: s for s in chunk.settlements if s.outcome is Outcome.UNCHANGED and s.reason != "joined"
+    }
+    landed, lost = [], []
+    for attempt in (attempt for attempts in chunk.suspects.values() for attempt in attempts):
+        intent, settlement = attempt.intent, unchanged.get(attempt.intent.prospect_key)
+        ours = attempt.run_id == chunk.claim.run_id
+        link = settlement.link if settlement is not None else None
+        said_again = (
+            link is not None and link.record_id == intent.record_id and link.content_hash == intent.content_hash
+        )
+        if not (said_again or attempt.attempt_id in chunk.landed):
+            lost.append(attempt)
+        elif ours and settlement is None:
+            chunk.results.append(AttemptResult(attempt.attempt_id, "landed"))
+        else:
+            landed.append((attempt, landed_settlement(chunk, intent, Outcome.UPDATED, link)))
+            chunk.settlements = [each for each in chunk.settlements if not (ours and each is settlement)]
+    return landed, lost
 
 
 def landed_settlement(chunk: Chunk, intent: Intent, outcome: Outcome, link: Link | None = None) -> Settlement:

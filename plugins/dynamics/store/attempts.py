@@ -21,14 +21,16 @@ WITH intent AS MATERIALIZED (
       FROM json_to_recordset(CAST(:intents AS json)) AS n (
            prospect_key bigint, fence bigint, operation text, "table" text, record_id uuid, etag text,
            content_hash text, column_hashes jsonb, changed_columns text[], matched_by text, duplicates_found bigint,
-           revision bigint, generation bigint)
+           revision bigint, generation bigint, member_keys bigint[], member_revisions bigint[])
 ), sent AS (
     UPDATE sync.work_item i
        SET state = 'sent', attempts = i.attempts + CASE i.state WHEN 'claimed' THEN 1 ELSE 0 END
       FROM intent n
      WHERE i.run_id = n.run_id AND i.prospect_key = n.prospect_key AND i.fence = n.fence
        AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
-       AND n.revision >= (SELECT p.revision FROM sync.prospect p WHERE p.prospect_key = n.prospect_key)
+       AND NOT EXISTS (
+           SELECT 1 FROM unnest(n.prospect_key || n.member_keys, n.revision || n.member_revisions) AS m (key, revision)
+             JOIN sync.prospect p ON p.prospect_key = m.key AND p.revision > m.revision)
     RETURNING i.prospect_key
 )
 INSERT INTO sync.attempt (

@@ -43,8 +43,8 @@ def create_store(url: str | sa.URL) -> sa.Engine:
     return sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
-        pool_size=2,
-        max_overflow=14,  # a worker has eight lanes, its dispatcher and the keeper of its places
+        pool_size=6,
+        max_overflow=10,  # a worker has eight lanes, its dispatcher and the keeper of its places
         hide_parameters=True,  # an error must not quote a person
         connect_args=_CONNECT,
     )

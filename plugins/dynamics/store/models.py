@@ -249,6 +249,7 @@ class RecordLink(Base):
     generation: Mapped[int]
     content_hash: Mapped[str | None]
     column_hashes: Mapped[dict[str, Any]] = mapped_column(server_default=EMPTY_OBJECT)
+    revision: Mapped[int] = mapped_column(server_default=ZERO)  # of the prospect, that was settled there
     linked_at: Mapped[datetime] = mapped_column(server_default=NOW)
     settled_at: Mapped[datetime] = mapped_column(server_default=NOW)
 

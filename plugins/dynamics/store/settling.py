@@ -19,7 +19,8 @@ from dynamics.store.transactions import LedgerPart
 # Closing a run waits for this lock: see `runs`.
 _SHARE_RUN = sa.text("SELECT state FROM sync.sync_run WHERE run_id = :run_id FOR KEY SHARE")
 
-# Links are written in the order of their key, since two runs may settle the same prospects at once. What counts as
+# Links are written in the order of their key, since two runs may settle the same prospects at once; what an older
+# revision said does not take the place of what a newer one has settled meanwhile. What counts as
 # settled includes what an earlier try of this very transaction has settled: its answer may have been lost. The run's id
 # rides in each row, so that items are found by their whole key: as a constant it would tempt the planner to read all
 # items of the run while a table that fills up has no statistics yet.
@@ -46,7 +47,7 @@ WITH given AS MATERIALIZED (
            g.request_id, m.attempts, g.recovered
       FROM given g JOIN mine m USING (prospect_key)
 ), link AS MATERIALIZED (
-    SELECT l.* FROM mine m
+    SELECT l.*, g.revision FROM mine m
       JOIN given g USING (prospect_key)
       JOIN LATERAL json_to_record(g.link) AS l (
            prospect_key bigint, "table" text, record_id uuid, state text, generation bigint, content_hash text,
@@ -54,16 +55,17 @@ WITH given AS MATERIALIZED (
 ), linked AS (
     INSERT INTO sync.record_link AS kept (
            organization_id, table_name, prospect_key, account, record_id, state, generation, content_hash,
-           column_hashes)
+           column_hashes, revision)
     SELECT r.organization_id, l."table", l.prospect_key, r.account, l.record_id, l.state, l.generation, l.content_hash,
-           l.column_hashes
+           l.column_hashes, l.revision
       FROM sync.sync_run r, link l WHERE r.run_id = :run_id
      ORDER BY l."table", l.prospect_key
     ON CONFLICT (organization_id, table_name, prospect_key) DO UPDATE
        SET account = excluded.account, record_id = excluded.record_id, state = excluded.state,
            generation = excluded.generation, content_hash = excluded.content_hash,
-           column_hashes = excluded.column_hashes, settled_at = excluded.settled_at,
+           column_hashes = excluded.column_hashes, revision = excluded.revision, settled_at = excluded.settled_at,
            linked_at = CASE WHEN kept.record_id = excluded.record_id THEN kept.linked_at ELSE excluded.linked_at END
+     WHERE excluded.revision >= kept.revision
 ), known AS (
     UPDATE sync.person_lock p SET settled = true
       FROM sync.sync_run r, (SELECT DISTINCT "table", record_id FROM link WHERE state = 'live') l

@@ -7,6 +7,7 @@ milliseconds), so that no two workers share out the prospects of one person betw
 from __future__ import annotations
 
 from collections.abc import Sequence
+from itertools import groupby
 from uuid import UUID
 
 import pandas as pd
@@ -115,9 +116,8 @@ class Work(LedgerPart):
             if state is None:
                 raise unknown_run(run_id)
             waiting = connection.execute(_WAITING, {"run_id": run_id, "most": size * SHARES}).scalar_one()
-            share = fair_share(waiting, size)
-            due = connection.execute(_DUE, {"run_id": run_id, "size": share + 1}).all()
-            keys = whole_groups([(key, group) for key, group in due], share)
+            due = connection.execute(_DUE, {"run_id": run_id, "size": size + 1}).all()
+            keys = whole_groups([(key, group) for key, group in due], size, fair_share(waiting, size))
             if not keys:
                 return ()
             if state != "running":  # closed with work pending, and taken up again
@@ -150,18 +150,25 @@ def fair_share(waiting: int, size: int) -> int:
     return min(size, max(SMALLEST, -(-waiting // SHARES)))
 
 
-def whole_groups(due: Sequence[tuple[int, int]], size: int) -> list[int]:
+def whole_groups(due: Sequence[tuple[int, int]], size: int, share: int) -> list[int]:
     """Choose what to claim.
 
     Args:
         due: (prospect key, group key), ordered by group; up to `size` + 1 of them.
+        size: items a claim may hold.
+        share: items a claim should hold.
     Returns:
-        At most `size` prospect keys. A last group that is cut off is left for the next claim, unless there is no other.
+        Prospect keys of whole groups, up to the share; a first group that is larger goes whole all the same if it fits
+        into the size, else in parts.
     """
-    if len(due) <= size:
-        return [key for key, _ in due]
-    cut = due[size][1]
-    return [key for key, group in due if group != cut] or [key for key, _ in due[:size]]
+    taken: list[int] = []
+    for _, members in groupby(due, key=lambda item: item[1]):
+        group = [key for key, _ in members]
+        cut_off = len(due) > size and group[-1] == due[-1][0]
+        if taken and (cut_off or len(taken) + len(group) > share):
+            break
+        taken += group
+    return taken[:size]
 
 
 def held(claim: Claim, only: Sequence[int] | None = None) -> dict[str, object]:

@@ -20,7 +20,7 @@ from dynamics.core.chunk import Chunk
 from dynamics.core.ledger import Claim, Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.outcomes import settle_as_if
-from dynamics.core.patience import Patience
+from dynamics.core.patience import Patience, ends_at_once, graver
 from dynamics.core.policy import Policy
 from dynamics.errors import ConfigurationError, DynamicsError, Fault, StoppedError, TransientError
 from dynamics.sync.planning import Planner
@@ -115,7 +115,7 @@ class Engine:
         try:
             return self._conclude(chunk, fault), fault
         except DynamicsError as error:  # the leases run out, and whoever claims the items next clears up
-            return Counter(), error
+            return Counter(), graver(fault, error)
 
     def _conclude(self, chunk: Chunk, fault: DynamicsError | None) -> Counter[Outcome]:
         """Settle what was decided in one transaction, and give back the rest. Says what was settled."""
@@ -150,14 +150,18 @@ class _Shift:
         self._halted = threading.Event()
         self._executor = ThreadPoolExecutor(engine.lanes, thread_name_prefix="lane")
         self._in_flight: dict[Future[tuple[Counter[Outcome], DynamicsError | None]], Claim] = {}
-        self._requests_told = engine.crm.requests
+        self._requests_told = 0
 
     def __enter__(self) -> _Shift:
         return self
 
     def __exit__(self, *_: object) -> None:
-        """Whatever ends the shift: lanes finish what they have sent and give back the rest."""
+        """Whatever ends the shift: lanes finish what they have sent and give back the rest, their leases kept."""
         self._halted.set()
+        while self._in_flight:
+            for future in wait(self._in_flight, self._engine.lease_s / 4, FIRST_COMPLETED).done:
+                del self._in_flight[future]
+            self._keep_leases()
         self._executor.shutdown()
 
     def go_on(self) -> bool:
@@ -198,7 +202,7 @@ class _Shift:
         Raises:
             DynamicsError: the fault, or StoppedError when this process is to stop.
         """
-        fault = self._collect(all_lanes=True) or fault
+        fault = graver(fault, self._collect(all_lanes=True))
         if self._clock.stopping:
             raise StoppedError("sync", self._engine.run.account, detail="asked to stop; what is not settled is pending")
         if fault is None:
@@ -225,8 +229,9 @@ class _Shift:
                 del self._in_flight[future]
                 outcomes, met = future.result()
                 self._note(outcomes, good=met is None)
-                if met is not None and (fault is None or isinstance(fault, TransientError)):
-                    fault = met
+                fault = graver(fault, met)
+                if met is not None and ends_at_once(met):
+                    self._halted.set()
             self._keep_leases()
             if (done and not all_lanes) or (until is not None and self._clock.monotonic() >= until):
                 break
@@ -250,10 +255,17 @@ class _Shift:
         if good:
             self._patience.see_good(now)
             self._lanes = self._engine.lanes
-        requests = self._engine.crm.requests
-        self._ledger.add_requests(self._run_id, requests - self._requests_told)
-        self._requests_told = requests
+        self._tell_requests()
         self._engine.on_settled(outcomes)
         if now - self._told_at >= LOG_EVERY_S:
             self._told_at = now
             log.info("worker %s: %s", self._worker, self.drained)
+
+    def _tell_requests(self) -> None:
+        """A statistic: when the database is away it is told with the next chunk."""
+        requests = self._engine.crm.requests
+        try:
+            self._ledger.add_requests(self._run_id, requests - self._requests_told)
+            self._requests_told = requests
+        except TransientError as error:
+            log.warning("worker %s: %s", self._worker, error)

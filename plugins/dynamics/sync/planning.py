@@ -15,12 +15,13 @@ import pandas as pd
 
 from dynamics.core.chunk import Chunk, Content, Target
 from dynamics.core.identity import column_hashes, content_hash
-from dynamics.core.ledger import Link, LinkState, Outcome, Run
-from dynamics.core.lifecycle import record_state
+from dynamics.core.ledger import LinkState, Outcome, Run
+from dynamics.core.lifecycle import current_links, record_state
 from dynamics.core.mapping import Mapped, apply_mapping, missing_required, update_values
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.merge import changed_values, merge_members
 from dynamics.core.outcomes import (
+    landed_hashes,
     reject_incomplete,
     reject_unmappable,
     settle_dead,
@@ -48,7 +49,8 @@ class Planner:
     def plan(self, chunk: Chunk, now: datetime) -> list[Target]:
         """Settle what needs no write and return the writes that are left, at most one per record."""
         turn_away(chunk)
-        chunk.links = _current_links(self.ledger.links(self.run.organization_id, list(chunk.open)), self.policy)
+        links = self.ledger.links(self.run.organization_id, list(chunk.open))
+        chunk.links = current_links(links, self.policy.check.tables)
         finder = PersonFinder(self.run, self.policy, self.mappings, self.ledger, self.crm)
         linked = self._follow_links(chunk, finder)
         on_the_way = {key for target in linked for key in target.members}
@@ -73,7 +75,8 @@ class Planner:
                 targets.append(target)
             elif not isinstance(decision, Create):
                 settle_decision(chunk, [key], decision)
-        news = [t for t in self._with_contents(chunk, targets) if not settle_said_before(chunk, t)]
+        told = self._with_contents(chunk, targets)  # nobody can tell what an open attempt has left in the record
+        news = [t for t in told if t.leader in chunk.suspects or not settle_said_before(chunk, t)]
         return [target for table in _tables(news) for target in self._with_records(chunk, table, news, finder)]
 
     def _with_records(
@@ -127,6 +130,7 @@ class Planner:
             link = chunk.links.get(key)
             if link is not None and link.record_id == target.record_id:
                 settled |= link.column_hashes
+            settled |= landed_hashes(chunk, target, key)
         placeholders = target.defaults
         target.values = changed_values(merged, target.record or {}, settled, table.write_modes, metadata, placeholders)
         if not target.values:
@@ -140,15 +144,6 @@ class Planner:
 def _content(mapped: Mapped, key: int) -> Content:
     values = update_values(mapped, key)
     return Content(values, column_hashes(values), content_hash(values), tuple(mapped.warnings.get(key, ())))
-
-
-def _current_links(links: Iterable[Link], policy: Policy) -> dict[int, Link]:
-    """One link per prospect: a live one before a dead one, then by the order in which the policy looks at tables."""
-    order = {table: rank for rank, table in enumerate(policy.check.tables)}
-    chosen: dict[int, Link] = {}
-    for link in sorted(links, key=lambda x: (x.state is not LinkState.LIVE, order.get(x.table, 9), x.table)):
-        chosen.setdefault(link.prospect_key, link)
-    return chosen
 
 
 def _join_by_record(targets: Iterable[Target], frame: pd.DataFrame) -> list[Target]:

@@ -133,7 +133,7 @@ class Ledger(Protocol):
     # -- writes
     def intend(self, claim: Claim, intents: Sequence[Intent]) -> dict[int, int]:
         """Commit attempts and set the items `sent`. Returns prospect_key -> attempt_id. Absent are
-        items that were lost, and prospects of whom a newer revision is stored by now."""
+        items that were lost, and writes one of whose prospects has a newer revision stored by now."""
 
     def resolve(self, results: Sequence[AttemptResult]) -> None:
         """Record what became of attempts, without settling the prospect."""

@@ -21,7 +21,7 @@ from uuid import UUID
 from dynamics.core.chunk import Chunk
 from dynamics.core.crm import JsonObject
 from dynamics.core.ledger import AttemptResult, OpenAttempt, Outcome, Settlement
-from dynamics.core.outcomes import landed_settlement
+from dynamics.core.outcomes import judge_suspects, landed_settlement
 from dynamics.sync.ports import Crm, Ledger
 
 BUSY_RETRY_S = 2.0
@@ -33,7 +33,7 @@ def recover(chunk: Chunk, organization_id: UUID, ledger: Ledger, crm: Crm, now: 
     attempts = ledger.open_attempts(organization_id, list(chunk.open))
     if not attempts:
         return
-    busy = {a.intent.prospect_key for a in attempts if _is_busy(a, chunk, now)}
+    busy = {a.intent.prospect_key for a in attempts if a.is_busy(chunk.claim.run_id, now)}
     chunk.release(busy, BUSY_RETRY_S, "busy_in_another_run")
     attempts = [a for a in attempts if a.intent.prospect_key not in busy]
     records = _read_records(attempts, crm)
@@ -54,25 +54,10 @@ def recover(chunk: Chunk, organization_id: UUID, ledger: Ledger, crm: Crm, now: 
 
 
 def close_suspects(chunk: Chunk, ledger: Ledger) -> None:
-    """After planning: suspects whose prospect turned out to have nothing left to change had landed."""
-    unchanged = {s.prospect_key: s for s in chunk.settlements if s.outcome is Outcome.UNCHANGED}
-    landed, lost = [], []
-    for key, attempts in chunk.suspects.items():
-        for attempt in attempts:
-            settlement = unchanged.get(key)
-            if settlement is not None and settlement.record_id == attempt.intent.record_id:
-                landed.append((attempt, landed_settlement(chunk, attempt.intent, Outcome.UPDATED, settlement.link)))
-            else:
-                lost.append(attempt)
-    own = {attempt.intent.prospect_key for attempt, _ in landed if attempt.run_id == chunk.claim.run_id}
-    chunk.settlements = [s for s in chunk.settlements if s.prospect_key not in own]
+    """After planning, when the records have been seen: say of the suspects which had landed, and close them."""
+    landed, lost = judge_suspects(chunk)
     _settle_landed(chunk, ledger, landed)
     _close_lost(chunk, ledger, lost)
-
-
-def _is_busy(attempt: OpenAttempt, chunk: Chunk, now: datetime) -> bool:
-    """Held by a worker of another run whose lease still stands. In this run the claim itself took the lease over."""
-    return attempt.run_id != chunk.claim.run_id and attempt.lease_until is not None and attempt.lease_until > now
 
 
 def _read_records(attempts: Iterable[OpenAttempt], crm: Crm) -> dict[tuple[str, UUID], JsonObject]:

@@ -138,7 +138,7 @@ def test_several_application_users_share_the_load_and_are_all_ours(sandbox: Sand
         found = client.read("lead", [row.record_id for row in rows], ())
     creators = Counter(UUID(record["_createdby_value"]) for record in found)
     assert set(creators) == set(ours)
-    assert set(creators.values()) == {125}
+    assert set(creators.values()) == {250}
 
 
 def test_a_table_is_known_with_types_limits_and_options(client: DataverseClient) -> None:

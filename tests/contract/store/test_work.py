@@ -189,3 +189,17 @@ class TestIntend:
         assert ledger.intend(claim, [intent(claim, lost), intent(claim, lapsed)]) == {}
         assert ledger.open_attempts(run.organization_id, [lost, lapsed]) == []
         assert ledger.intend(claim, []) == {}
+
+
+def test_a_person_of_many_prospects_is_claimed_whole_also_at_a_runs_end(ledger: PostgresLedger, run: Run) -> None:
+    many = [prospect(f"p{number:03}", email="one-person") for number in range(300)]
+    ledger.store_prospects(run.run_id, "captello", [*many, prospect("other")])
+    ledger.group_persons(run.run_id, by_name=False)
+    sizes = [len(claimed(ledger, run, size=500).items) for _ in range(3)]
+    assert sorted(sizes) == [0, 1, 300]
+
+
+def test_a_runs_end_is_shared(ledger: PostgresLedger, run: Run) -> None:
+    discovered(ledger, run, (f"p{number:03}" for number in range(1000)))
+    sizes = [len(claimed(ledger, run, size=500).items) for _ in range(4)]
+    assert sizes == [250, 188, 141, 106]

@@ -10,7 +10,7 @@ from uuid import UUID, uuid4
 import pytest
 
 from dynamics.core.crm import CandidateQuery, JsonObject, RecordWrite, WriteReport, WriteResult, WriteState
-from dynamics.core.ledger import Claim, LinkState, Outcome
+from dynamics.core.ledger import Claim, LinkState, Outcome, Run
 from dynamics.errors import AccessError, AccountError, ServiceUnavailableError, StoppedError
 from dynamics.sync.engine import Engine
 from tests.fakes.clock import FakeClock
@@ -163,6 +163,108 @@ def test_being_turned_away_unread_is_no_try(stage: Stage) -> None:
 
     stage.crm.create = throttled  # type: ignore[method-assign]
     assert words(stage.sync(ana())) == [("created", None)]
+
+
+def test_one_users_refusals_among_good_chunks_end_the_work_too(stage: Stage) -> None:
+    """Of several application users one is locked out: half of the requests are refused, the others go through."""
+    run = stage.run(*(ana(id=f"pro_{n}", email=f"{n}@orel.test") for n in range(20)))
+    real, asked = stage.crm.find, []
+
+    def find(queries: Sequence[CandidateQuery]) -> list[JsonObject]:
+        asked.append(1)
+        if len(asked) % 2:
+            raise AccessError("sign in", "connection c", detail="disabled")
+        return real(queries)
+
+    stage.crm.find = find  # type: ignore[method-assign]
+    with pytest.raises(AccessError):
+        Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, chunk_size=1, lanes=1).drain("w")
+    assert len(asked) == 5
+
+
+def test_of_faults_met_side_by_side_the_one_a_person_must_mend_is_told(stage: Stage) -> None:
+    run = stage.run(*(ana(id=f"pro_{n}", email=f"{n}@orel.test") for n in range(2)))
+    both, faults = (
+        threading.Barrier(2),
+        [AccountError("query", "lead", detail="gone"), ServiceUnavailableError("q", "l")],
+    )
+
+    def find(queries: Sequence[CandidateQuery]) -> list[JsonObject]:
+        both.wait(30.0)
+        raise faults.pop()
+
+    stage.crm.find = find  # type: ignore[method-assign]
+    with pytest.raises(AccountError, match="gone"):
+        Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, chunk_size=1, lanes=2).drain("w")
+
+
+def test_a_statistic_that_cannot_be_told_stops_nobody(stage: Stage) -> None:
+    def away(run_id: UUID, requests: int) -> None:
+        raise ServiceUnavailableError("add requests", "audit database")
+
+    stage.ledger.add_requests = away  # type: ignore[method-assign]
+    assert words(stage.sync(ana())) == [("created", None)]
+
+
+# ---------------------------------------------------------------- older and newer
+
+
+def process(stage: Stage, run: Run, claim: Claim) -> None:
+    Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, lanes=1).process(claim, threading.Event())
+
+
+def test_an_older_revision_that_joins_a_write_holds_it_up(stage: Stage) -> None:
+    """Ana and Bea are one person. While a slow worker holds both, another run brings a newer Bea."""
+    stage.sync(ana(), ana(id="pro_beabeabea"))
+    run = stage.run(
+        ana(revision=2, company={"name": "Orel"}), ana(id="pro_beabeabea", revision=2, job_title="Old title")
+    )
+    held = stage.ledger.claim(run.run_id, "slow", 500, 600.0)
+    stage.sync(ana(id="pro_beabeabea", revision=3, job_title="New title"))
+    process(stage, run, held)
+    assert stage.leads[ANA]["jobtitle"] == "New title"
+    stage.drain(run)
+    assert (stage.leads[ANA]["jobtitle"], stage.leads[ANA]["companyname"]) == ("New title", "Orel")
+
+
+def test_what_an_older_revision_finds_unchanged_does_not_take_the_newer_ones_link_back(stage: Stage) -> None:
+    stage.sync(ana())
+    stage.crm.put("lead", ANA, {"jobtitle": "Director"})
+    run = stage.run(CHANGED)
+    held = stage.ledger.claim(run.run_id, "slow", 500, 600.0)
+    real: Callable[..., Any] = stage.ledger.settle
+
+    def overtaken(*given: Any) -> Any:
+        stage.ledger.settle = real  # type: ignore[method-assign]
+        stage.sync(ana(revision=3, job_title="Owner"))
+        return real(*given)
+
+    stage.ledger.settle = overtaken  # type: ignore[method-assign]
+    process(stage, run, held)
+    stage.crm.put("lead", ANA, {"jobtitle": "Edited by a person"})
+    assert words(stage.sync(ana(revision=3, job_title="Owner"))) == [("unchanged", None)]
+    assert stage.leads[ANA]["jobtitle"] == "Edited by a person"
+
+
+@pytest.mark.parametrize("landed", [True, False])
+def test_after_a_lost_update_a_prospect_that_says_the_old_again_is_read_first(stage: Stage, landed: bool) -> None:
+    stage.sync(ana())
+    run, real = stage.run(CHANGED), stage.crm.update
+
+    def lost(table: str, writes: Sequence[RecordWrite]) -> WriteReport:
+        if landed:
+            real(table, writes)
+        return WriteReport({write.record_id: WriteResult(write.record_id, WriteState.UNKNOWN) for write in writes})
+
+    stage.crm.update = lost  # type: ignore[method-assign]
+    process(stage, run, stage.ledger.claim(run.run_id, "dead", 500, 60.0))
+    stage.crm.update = real  # type: ignore[method-assign]
+    if not landed:
+        stage.crm.put("lead", ANA, {"companyname": "By a person"})  # the version moves on all the same
+    [told] = stage.sync(ana(revision=3))
+    assert stage.leads[ANA]["jobtitle"] == "Engineer"
+    assert told.outcome is (Outcome.UPDATED if landed else Outcome.UNCHANGED)
+    assert [s.recovered for s in stage.told(run)] == ([True] if landed else [])
 
 
 # ---------------------------------------------------------------- leases and stopping

@@ -27,6 +27,7 @@ STATEMENTS = (
         CONSTRAINT pk_outage PRIMARY KEY (organization_id)
     )
     """,
+    "ALTER TABLE sync.record_link ADD COLUMN revision BIGINT DEFAULT 0 NOT NULL",
     # Last, because its lock stands until the end: one look at each row, none is rewritten.
     "ALTER TABLE sync.attempt DROP CONSTRAINT ck_attempt_result",
     """
