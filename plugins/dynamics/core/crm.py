@@ -43,6 +43,7 @@ class RecordWrite:
     record_id: UUID
     values: JsonObject
     etag: str | None = None  # update only: the version the decision was made on
+    isolated: bool = False  # as an operation of its own: a message that held it got no answer before
 
 
 class WriteState(StrEnum):

@@ -56,7 +56,7 @@ def read_batch(
     call, outer = _send(transport, operation, subject, parts, writes=False)
     answers = parse_batch(outer)
     for answer in answers if judged else ():
-        transport.judge(call, answer)
+        transport.judge(call, answer, part=True)
     if len(answers) != len(parts):
         raise ContractError(operation, subject, detail="a batch was not answered in full", status=outer.status)
     return answers

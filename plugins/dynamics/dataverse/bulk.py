@@ -33,6 +33,7 @@ MAX_RESENDS = 6  # of what the database undid
 MAX_BACKOFF_S = 10.0
 
 Sender = Callable[[TableMetadata, Sequence[RecordWrite], Tally], None]
+Message = tuple[Sender, Sequence[RecordWrite]]
 
 
 @dataclass(frozen=True)
@@ -53,25 +54,28 @@ class BulkWriter:
     update_rows: int
 
     def create(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
-        """Create all rows under their ids. See `Crm.create`."""
-        if table.bulk_create:
-            return self._run(table, writes, "create", self.create_rows, self._create_multiple)
-        return self._run(table, writes, "create", self.update_rows, self._create_each)
+        """Create all rows under their ids. See `Crm.create`. Those to be isolated are not put into a bulk message."""
+        alone = [write for write in writes if write.isolated or not table.bulk_create]
+        together = [write for write in writes if not write.isolated and table.bulk_create]
+        messages = [
+            *_messages(self._create_multiple, together, self.create_rows),
+            *_messages(self._create_each, alone, self.update_rows),
+        ]
+        return self._run(table, writes, "create", messages)
 
     def update(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
         """Update rows, each on its own version. See `Crm.update`."""
-        return self._run(table, writes, "update", self.update_rows, self._update_each)
+        return self._run(table, writes, "update", _messages(self._update_each, writes, self.update_rows))
 
     def _run(
-        self, table: TableMetadata, writes: Sequence[RecordWrite], operation: str, size: int, send: Sender
+        self, table: TableMetadata, writes: Sequence[RecordWrite], operation: str, messages: Sequence[Message]
     ) -> WriteReport:
-        """Send all chunks, ordered by id so that requests side by side take locks in one order."""
         tally = Tally(writes, self.breakers.of(table.logical_name, operation))
-        chunks = list(slices(sorted(writes, key=lambda write: write.record_id.int), size))
-        if len(chunks) == 1:
-            self._guarded(send, table, chunks[0], tally)
+        if len(messages) == 1:
+            [(send, rows)] = messages
+            self._guarded(send, table, rows, tally)
         else:
-            futures = [self.executor.submit(self._guarded, send, table, chunk, tally) for chunk in chunks]
+            futures = [self.executor.submit(self._guarded, send, table, rows, tally) for send, rows in messages]
             wait(futures)
             for future in futures:
                 future.result()
@@ -173,7 +177,9 @@ class BulkWriter:
     ) -> Fault | None:
         """Record the fate of one row, unless the database undid it: then its fault is given back."""
         try:
-            self.transport.judge(Call(operation, table.logical_name, "PATCH", table.entity_set, writes=True), answer)
+            self.transport.judge(
+                Call(operation, table.logical_name, "PATCH", table.entity_set, writes=True), answer, part=True
+            )
         except OutcomeUnknownError as lost:
             tally.put_all([write], WriteState.UNKNOWN, lost.request_id or outer_id)
             return None
@@ -223,6 +229,11 @@ class BulkWriter:
             )
         apart = 1 + (writes[0].record_id.int % 97) / 97
         self.clock.sleep(min(0.1 * 2**resends * apart, MAX_BACKOFF_S))
+
+
+def _messages(send: Sender, writes: Sequence[RecordWrite], size: int) -> list[Message]:
+    """Rows in messages, ordered by id so that requests side by side take locks in one order."""
+    return [(send, rows) for rows in slices(sorted(writes, key=lambda write: write.record_id.int), size)]
 
 
 def _patch(operation: str, table: TableMetadata, write: RecordWrite) -> Part:

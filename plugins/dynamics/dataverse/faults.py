@@ -129,6 +129,7 @@ ACCESS_CODES = frozenset(
 )
 # When these hit row after row, a rule of the organisation is to blame and no row's value.
 RULE_CODES = frozenset({PLUGIN_REFUSAL, "0x80040224", "0x80081111", "0x80048306", "0x80040229", "0x8004022b"})
+OUTAGE_STATUSES = frozenset({408, 502, 503, 504})
 FEWER_CODES = frozenset({"0x80072321", "0x80072326"})  # too much work, or too many requests, at once
 SQL_ERROR = "0x80044150"
 # Deadlock; and bulk messages finding their table type or procedure not yet built on first use.
@@ -176,6 +177,19 @@ def classify(fault: Fault) -> FaultClass:
     if fault.status == 413:
         return ROW
     return TRANSIENT if fault.status in (408, 429) or fault.status >= 500 else UNCLASSIFIED
+
+
+def is_outage(fault: Fault, part: bool = False) -> bool:
+    """Whether a refusal for now says that the service fails, rather than that it failed with this one request.
+
+    Dataverse answers what it did not expect with a 500 and words of its own; a gateway has other statuses or no words.
+
+    Args:
+        part: it came for one part of a batch, so whatever its words, somebody was there to answer.
+    """
+    known = CODES.get(fault.code, (UNCLASSIFIED, ""))[0] is TRANSIENT
+    wordless = not (fault.code or fault.text)
+    return known or fault.status in OUTAGE_STATUSES or (wordless and not part)
 
 
 def keeps_out(fault: Fault) -> bool:

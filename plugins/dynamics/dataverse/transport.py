@@ -1,6 +1,7 @@
 """Carries requests to one organisation: signed, inside the budget, to the pinned origin, by a strict table of statuses.
 
-Reads are repeated here, for a while; how long nobody asks is the budget's to say. A write is sent once: again only if
+Reads are repeated here, for a while; how long nobody asks is the budget's to say. A failure that the service itself
+reports of one request makes nobody else wait: that read is repeated a few times. A write is sent once: again only if
 it was turned away unread (401 with a new token, 429 after the pause asked for). Whatever else goes wrong with a write
 after it left leaves its outcome unknown. What refusals mean row by row is left to `bulk` and `query`.
 
@@ -25,7 +26,16 @@ from dynamics import killpoints
 from dynamics.core.throttle import OUTAGE_PATIENCE_S, PAUSE_PATIENCE_S, bounded_pause_s
 from dynamics.dataverse.account import DataverseAccount, api_twin
 from dynamics.dataverse.auth import TokenSource
-from dynamics.dataverse.faults import FEWER_CODES, Fault, FaultClass, classify, keeps_out, read_fault, safe_message
+from dynamics.dataverse.faults import (
+    FEWER_CODES,
+    Fault,
+    FaultClass,
+    classify,
+    is_outage,
+    keeps_out,
+    read_fault,
+    safe_message,
+)
 from dynamics.dataverse.session import Answer, BodyTooLargeError, Session, retry_after_s
 from dynamics.errors import (
     AccessError,
@@ -42,6 +52,7 @@ from dynamics.sync.ports import Budget, Clock
 log = logging.getLogger("dynamics.dataverse")
 
 SERVICE_PATH = "/api/data/v9.2/"
+MAX_MISHAPS = 4  # of one read, before it is left to whoever asked
 SIGN_IN_S = 0.5  # a place is not kept while a token is longer in coming
 DOP_HINT = "x-ms-dop-hint"
 
@@ -74,10 +85,15 @@ class _Facts(TypedDict):
     request_id: str | None
 
 
-@dataclass
-class _Patience:
-    """Since when one call has met failures, or pauses, of the service."""
+class MishapError(ServiceUnavailableError):
+    """The service is there, and says that it failed with this one request."""
 
+
+@dataclass
+class _Repeats:
+    """What one call has met so far, and so whether it is sent again: failures and pauses of the service, mishaps."""
+
+    mishaps: int = 0
     down_since: float | None = None
     paused_since: float | None = None
     met: TransientError | None = None
@@ -91,8 +107,15 @@ class _Patience:
             self.paused_since = now if self.paused_since is None else self.paused_since
             return now - self.paused_since < PAUSE_PATIENCE_S
         self.met = fault
+        if isinstance(fault, MishapError):
+            self.mishaps += 1
+            return self.mishaps <= MAX_MISHAPS
         self.down_since = now if self.down_since is None else self.down_since
         return self.outage_left_s(now) > 0
+
+    def pause_s(self, fault: TransientError) -> float:
+        """How long this call alone waits now; pauses for everyone are the budget's."""
+        return 2.0 ** (self.mishaps - 1) if isinstance(fault, MishapError) else 0.0
 
 
 class Transport:
@@ -131,11 +154,11 @@ class Transport:
             TransientError: not served within the bounds of repetition, or to be stopped; nothing was written.
             OutcomeUnknownError: a write left, and its fate did not come back.
         """
-        patience = _Patience()
+        repeats = _Repeats()
         try:
-            return self._send(call, patience)
+            return self._send(call, repeats)
         except ServiceUnavailableError as gone:
-            met = patience.met
+            met = repeats.met
             if met is None or met is gone:
                 raise
             facts = _Facts(status=met.status, code=met.code, request_id=met.request_id)
@@ -144,10 +167,10 @@ class Transport:
                 call.operation, call.subject, detail=gone.detail, retry_after_s=wait_s, **facts
             ) from gone
 
-    def _send(self, call: Call, patience: _Patience) -> Answer:
+    def _send(self, call: Call, repeats: _Repeats) -> Answer:
         refused, replaced = dict[str, str](), set[str]()  # tokens and users: each user gets another token once
         while True:
-            with self._budget.slot(patience.outage_left_s(self._clock.monotonic())) as user:
+            with self._budget.slot(repeats.outage_left_s(self._clock.monotonic())) as user:
                 token = self._token(user, refused.pop(user, None))
                 if token is None:
                     continue
@@ -161,8 +184,10 @@ class Transport:
                     return answer
                 except TransientError as fault:
                     repeatable = not call.writes or isinstance(fault, RateLimitedError)
-                    if not repeatable or not patience.lasts(fault, self._clock.monotonic()):
+                    if not repeatable or not repeats.lasts(fault, self._clock.monotonic()):
                         raise
+                    pause_s = repeats.pause_s(fault)
+            self._clock.sleep(pause_s)  # without a place
 
     def path_of(self, operation: str, subject: str, link: str) -> str:
         """The path of a link the organisation gave, from its host's root, query untouched.
@@ -216,10 +241,13 @@ class Transport:
             self._hints[user] = hint
             self._budget.advise(user, int(hint))
 
-    def judge(self, call: Call, answer: Answer) -> None:
+    def judge(self, call: Call, answer: Answer, *, part: bool = False) -> None:
         """Raise, as `send` does, for what ends a call whoever made it; refusals of its content pass.
 
-        Also for the parts of a batch. The budget hears of refusals for too much, and of a service that fails.
+        The budget hears of refusals for too much, and of a service that fails.
+
+        Args:
+            part: it is the answer to one part of a batch.
         """
         status = answer.status
         if status < 300:
@@ -240,12 +268,17 @@ class Transport:
         if status == 429:
             self._budget.pause(answer.sent_as, wait_s, fault.code in FEWER_CODES)
             raise RateLimitedError(call.operation, call.subject, retry_after_s=bounded_pause_s(wait_s), **facts)
-        if kind is FaultClass.TRANSIENT or (kind is FaultClass.ROLLED_BACK and not call.writes):
+        failed = kind is FaultClass.TRANSIENT or (kind is FaultClass.ROLLED_BACK and not call.writes)
+        outage = failed and (wait_s is not None or is_outage(fault, part))
+        if outage:
             self._budget.unavailable(answer.sent_as, wait_s)
-            if call.writes and status >= 500:
-                raise OutcomeUnknownError(call.operation, call.subject, **facts)
-            raise ServiceUnavailableError(call.operation, call.subject, retry_after_s=wait_s, **facts)
-        self._budget.served(answer.sent_as)
+        else:
+            self._budget.served(answer.sent_as)
+        if failed and call.writes and status >= 500:
+            raise OutcomeUnknownError(call.operation, call.subject, **facts)
+        if failed:
+            error = ServiceUnavailableError if outage else MishapError
+            raise error(call.operation, call.subject, retry_after_s=wait_s, **facts)
 
     def _account_fault(self, call: Call, user: str, fault: Fault, facts: _Facts) -> AccountError:
         title = self.account.as_user(user).title

@@ -142,6 +142,8 @@ def test_a_taken_id_is_found_among_good_rows(web: responses.RequestsMock, writer
         ((404, {}, error("0x80040217", f"account With Id = {record_id(99)} Does Not Exist")), WriteState.REFUSED),
         ((400, {}, error("0x80049999")), WriteState.UNCLASSIFIED),
         ((500, {}, error("0x80040224")), WriteState.UNCLASSIFIED),
+        ((500, {}, error("0x80040216", "An unexpected error occurred.")), WriteState.UNKNOWN),
+        ((500, {}, None), WriteState.UNKNOWN),
         ((503, {}, None), WriteState.UNKNOWN),
         ((204, {"OData-EntityId": f"{API}/leads({str(record_id(0)).upper()})"}, None), WriteState.DONE),
         ((204, {"OData-EntityId": f"{API}/leads({record_id(99)})"}, None), WriteState.UNKNOWN),
@@ -171,6 +173,26 @@ def test_a_table_without_bulk_messages_is_written_row_by_row(
     report = writer.create(LEAD, rows(30))
     assert set(states(report).values()) == {WriteState.DONE}
     assert len(sent(web, MULTIPLE)) == len(sent(web, BATCH)) == 1
+
+
+@pytest.mark.parametrize("body", [error("0x80040216", "An unexpected error occurred."), {}])
+def test_a_row_that_upsets_the_service_takes_no_other_row_with_it_once_all_are_isolated(
+    web: responses.RequestsMock, writer: BulkWriter, clock: FakeClock, body: object
+) -> None:
+    poison = record_id(3)
+    web.add_callback(responses.POST, MULTIPLE, callback=multiple({poison: (500, body)}))
+    on_batch(web, each({poison: (500, {}, body)}))
+    assert set(states(writer.create(LEAD, rows(60))).values()) == {WriteState.UNKNOWN}
+    clock.sleep(1)  # what such an answer without words costs everyone, before
+    started = clock.monotonic()
+    isolated = [replace(row, isolated=True) for row in rows(60)]
+    report = writer.create(LEAD, [*isolated, *rows(90)[60:]])
+    assert [row for row, state in states(report).items() if state is not WriteState.DONE] == [poison]
+    assert report.results[poison].state is WriteState.UNKNOWN
+    assert report.stopped_by is None
+    assert [len(ids_of(request)) for request in sent(web, MULTIPLE)] == [60, 30]
+    assert sorted(len(parts_of(request)) for request in sent(web, BATCH)) == [10, 50]
+    assert clock.monotonic() == started  # nobody was made to wait
 
 
 def test_ids_that_do_not_come_back_leave_their_rows_unknown(web: responses.RequestsMock, writer: BulkWriter) -> None:

@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 from urllib.parse import parse_qs
 
+import orjson
 import pytest
 import requests
 import responses
@@ -108,6 +109,59 @@ def test_repeating_a_read_ends(web: responses.RequestsMock) -> None:
         transport().send(READ)
     assert (down.value.status, down.value.operation) == (503, "read")
     assert len(sent(web, LEADS)) == 6
+
+
+MISHAP = error("0x80040216", "An unexpected error occurred.")
+
+
+def test_a_failure_with_one_request_is_repeated_a_few_times_and_nobody_else_waits(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.get(LEADS, status=500, json=MISHAP)
+    clock, budget = FakeClock(), Listening(*["one"] * 9)
+    started = clock.monotonic()
+    with pytest.raises(ServiceUnavailableError) as failed:
+        Transport(ACCOUNT, budget, clock).send(READ)
+    assert (failed.value.status, failed.value.code) == (500, "0x80040216")
+    assert len(sent(web, LEADS)) == 5
+    assert clock.monotonic() - started == 1 + 2 + 4 + 8
+    assert set(budget.heard) == {("served", "one")}
+
+
+@pytest.mark.parametrize(
+    ("answer", "outage"),
+    [
+        ({"status": 500, "json": MISHAP}, False),
+        ({"status": 500, "json": error("0x0", "Something went wrong.")}, False),
+        ({"status": 500, "json": MISHAP, "headers": {"Retry-After": "7"}}, True),
+        ({"status": 500, "json": error("0x80072324", "Overloaded.")}, True),
+        ({"status": 503, "json": MISHAP}, True),
+        ({"status": 500, "body": "<html>"}, True),
+        ({"status": 502}, True),
+        ({"body": CUT}, True),
+    ],
+)
+def test_everyone_leaves_alone_only_a_service_that_fails(
+    web: responses.RequestsMock, answer: dict[str, Any], outage: bool
+) -> None:
+    sign_in(web)
+    web.post(LEADS, **answer)
+    budget = Listening("one")
+    with pytest.raises(OutcomeUnknownError):
+        Transport(ACCOUNT, budget, FakeClock()).send(WRITE)
+    assert [told[0] for told in budget.heard] == ["unavailable" if outage else "served"]
+
+
+@pytest.mark.parametrize(
+    ("status", "body", "outage"), [(500, MISHAP, False), (500, {}, False), (502, {}, True), (503, MISHAP, True)]
+)
+def test_a_part_of_a_batch_that_failed_is_no_outage_unless_a_gateway_says_so(
+    status: int, body: object, outage: bool
+) -> None:
+    budget = Listening()
+    line = Transport(ACCOUNT, budget, FakeClock())
+    with pytest.raises(OutcomeUnknownError):
+        line.judge(WRITE, session.Answer(status, {}, orjson.dumps(body), "one"), part=True)
+    assert [told[0] for told in budget.heard] == ["unavailable" if outage else "served"]
 
 
 def test_an_outage_is_waited_for_less_than_a_minute_however_long_the_service_asks(web: responses.RequestsMock) -> None:

@@ -204,6 +204,8 @@ def _whole(value: object) -> int | None:
 
 def _integral(value: int | float | Decimal) -> int | None:
     """The whole number this is, if it is one; infinities are none."""
+    if isinstance(value, int):  # of any length: no float could tell
+        return value
     return int(value) if math.isfinite(value) and value == int(value) else None
 
 
