@@ -12,7 +12,7 @@ from uuid import UUID
 
 import pandas as pd
 
-from dynamics.core.crm import JsonObject
+from dynamics.core.crm import JsonObject, RecordWrite
 from dynamics.core.ledger import AttemptResult, Claim, Link, OpenAttempt, Outcome, Settlement
 from dynamics.core.prospect import prospect_frame
 
@@ -46,6 +46,10 @@ class Target:
     @property
     def leader(self) -> int:
         return self.members[0]
+
+    def as_write(self, isolated: bool) -> RecordWrite:
+        """What is sent of it, on the version that was read."""
+        return RecordWrite(self.record_id, self.values, self.record["@etag"] if self.record else None, isolated)
 
 
 @dataclass(frozen=True)

@@ -11,7 +11,7 @@ from uuid import UUID
 
 from dynamics import killpoints
 from dynamics.core.chunk import Chunk, Target
-from dynamics.core.crm import JsonObject, RecordWrite, WriteReport, WriteResult, WriteState
+from dynamics.core.crm import JsonObject, WriteReport, WriteResult, WriteState
 from dynamics.core.ledger import AttemptResult, LinkState, Outcome
 from dynamics.core.outcomes import intent_of, settle_dead, settle_refused, settle_target
 from dynamics.errors import AccountError, DynamicsError
@@ -40,15 +40,16 @@ def write(chunk: Chunk, targets: Sequence[Target], ledger: Ledger, crm: Crm, lea
         group = [(t, a) for t, a in sent if (t.operation, t.table) == (operation, table)]
         report = WriteReport({}, stopped_by)
         if stopped_by is None and ledger.extend(chunk.claim, lease_s):
-            report = _send(crm, operation, table, [target for target, _ in group])
+            report = _send(chunk, crm, operation, table, [target for target, _ in group])
             stopped_by = report.stopped_by
         killpoints.reach("K5")
         _settle_group(chunk, group, report, crm)
     return stopped_by
 
 
-def _send(crm: Crm, operation: str, table: str, targets: Sequence[Target]) -> WriteReport:
-    writes = [RecordWrite(t.record_id, t.values, t.record["@etag"] if t.record else None) for t in targets]
+def _send(chunk: Chunk, crm: Crm, operation: str, table: str, targets: Sequence[Target]) -> WriteReport:
+    """What got no answer before goes by itself, or one row might keep all others of its message from ever landing."""
+    writes = [target.as_write(isolated=chunk.attempts(target.leader) > 0) for target in targets]
     return crm.create(table, writes) if operation == "create" else crm.update(table, writes)
 
 

@@ -165,6 +165,21 @@ def test_being_turned_away_unread_is_no_try(stage: Stage) -> None:
     assert words(stage.sync(ana())) == [("created", None)]
 
 
+def test_a_row_that_upsets_the_service_keeps_no_other_from_landing(stage: Stage) -> None:
+    real = stage.crm.create
+
+    def upset(table: str, writes: Sequence[RecordWrite]) -> WriteReport:
+        poison = [write for write in writes if write.values["lastname"] == "Poison"]
+        unknown = {w.record_id for w in (writes if any(not w.isolated for w in poison) else poison)}
+        report = real(table, [write for write in writes if write.record_id not in unknown])
+        return WriteReport({**report.results, **{i: WriteResult(i, WriteState.UNKNOWN) for i in unknown}})
+
+    stage.crm.create = upset  # type: ignore[method-assign]
+    people = [ana(id=f"pro_{n}", email=f"{n}@orel.test") for n in range(4)]
+    told = stage.sync(*people, ana(id="pro_poison", email="p@orel.test", last_name="Poison"))
+    assert words(told) == [("created", None)] * 4 + [("deferred", "no_answer")]
+
+
 def test_one_users_refusals_among_good_chunks_end_the_work_too(stage: Stage) -> None:
     """Of several application users one is locked out: half of the requests are refused, the others go through."""
     run = stage.run(*(ana(id=f"pro_{n}", email=f"{n}@orel.test") for n in range(20)))
