@@ -44,7 +44,7 @@ from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.discovery import discover
-from dynamics.sync.engine import LEASE_S, Drained, Engine
+from dynamics.sync.engine import LANES, LEASE_S, Drained, Engine
 from dynamics.sync.ports import Source
 from dynamics.sync.preflight import preflight
 
@@ -183,7 +183,7 @@ class SyncService:
 
     def _client(self, account: str, budget: LocalBudget | DatabaseBudget) -> DataverseClient:
         connected = dynamics_account(self.connection_of(account))
-        return DataverseClient(connected, budget=budget, clock=self.clock, on_token=self.on_token)
+        return DataverseClient(connected, budget=budget, clock=self.clock, callers=LANES, on_token=self.on_token)
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
         users = dynamics_account(self.connection_of(account)).users

@@ -9,6 +9,7 @@ Source: Microsoft Learn, "Microsoft Entra authentication and authorization error
 
 from __future__ import annotations
 
+import copy
 import re
 import threading
 from collections.abc import Callable
@@ -107,7 +108,7 @@ class TokenSource:
 
     def _renew(self) -> str:
         if self._failure is not None and self._clock.monotonic() - self._failed_at < FAILURE_MEMORY_S:
-            raise self._failure
+            raise copy.copy(self._failure)  # each caller its own, or their tracebacks pile up in one
         self._token = None
         try:
             token, lifetime_s = self._acquire_in_the_end()

@@ -1,9 +1,10 @@
 """Notices that a rule of the organisation refuses whatever we write, and not this row or that one.
 
 Counts refusals in a row, by table and operation, over all threads of a client. Only those count that a rule may be to
-blame for: a text that is too long says nothing about the next row. While refusals come in a row, and where a refused
-message is taken apart until a row has had another fate, requests of one table and operation go one after the other, or
-many would be under way before the first is judged.
+blame for: a text that is too long says nothing about the next row, and a lost answer nothing at all. While refusals
+come in a row, requests of one table and operation go one after the other, or many would be under way before the first
+is judged. Where a refused message is taken apart this begins with the first refusal, and until a row has had another
+fate.
 """
 
 from __future__ import annotations
@@ -47,7 +48,8 @@ class Breaker:
         """Send one request, alone while there is a suspicion.
 
         Args:
-            isolating: it is part of a refused message, taken apart: suspicious until a row has landed.
+            isolating: it is part of a refused message, taken apart: suspicious until a row has had another fate, and
+                whenever the last one was refused.
 
         Raises:
             AccountError: the breaker is open.
@@ -62,13 +64,17 @@ class Breaker:
             yield
 
     def _suspicious(self, isolating: bool) -> bool:
-        return (isolating and not self.trusted) or self.refusals >= SUSPICIOUS
+        if isolating and (self.refusals or not self.trusted):
+            return True
+        return self.refusals >= SUSPICIOUS
 
     def count(self, result: WriteResult) -> None:
         """Take note of a row's fate. `fault` is there while the breaker is open."""
         with self._lock:
             if result.state is WriteState.DONE:
                 self.refusals, self.trusted, self.fault = 0, True, None
+            elif result.state is WriteState.UNKNOWN:
+                return
             elif not blames_a_rule(result):
                 self.trusted = True
             else:

@@ -25,7 +25,7 @@ from dynamics.dataverse.query import find_records, read_records
 from dynamics.dataverse.transport import Transport
 from dynamics.sync.ports import Budget, Clock
 
-CONCURRENCY = 16  # no more than the budget gives places for are on the way
+CONCURRENCY = 16  # callers send as well, and of all these no more than the budget gives places for
 CREATE_ROWS = 250  # half of what a chunk of the engine may create
 UPDATE_ROWS = 125
 
@@ -34,7 +34,8 @@ class DataverseClient:
     """A `Crm`. May be shared by threads; close it, or use it as a context manager.
 
     Args:
-        concurrency: requests of all bulk writes side by side.
+        callers: threads that use it at once; more may, but then connections are made anew all the time.
+        concurrency: threads of its own, which send bulk writes of several messages.
         create_rows, update_rows: records a request, of CreateMultiple and of a batch of updates.
         on_token: hears every access token, for whoever keeps secrets out of logs.
     Raises:
@@ -47,13 +48,14 @@ class DataverseClient:
         *,
         budget: Budget,
         clock: Clock,
+        callers: int = 1,
         concurrency: int = CONCURRENCY,
         create_rows: int = CREATE_ROWS,
         update_rows: int = UPDATE_ROWS,
         on_token: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._account = account
-        self._transport = Transport(account, budget, clock, on_token)
+        self._transport = Transport(account, budget, clock, on_token, callers + concurrency)
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="dataverse")
         self._writer = BulkWriter(
             self._transport, clock, self._executor, Breakers(account.title), create_rows, update_rows

@@ -21,7 +21,6 @@ from dynamics.dataverse.account import DataverseAccount
 CONNECT_TIMEOUT_S = 10.0
 MAX_BODY_BYTES = 256 * 1024 * 1024  # several full pages of 5,000 wide rows in one batch answer stay well below
 _PIECE_BYTES = 256 * 1024
-POOL_SIZE = 16
 LONGEST_WAIT_S = 86_400.0
 
 
@@ -59,16 +58,18 @@ class Session:
 
     A CA bundle of the account is the only one trusted, whatever `REQUESTS_CA_BUNDLE` says; proxies of the environment
     are used, except for a sandbox, which is on this machine.
+
+    `connections`: threads that send at once. With fewer than these, connections would be dropped and made anew.
     """
 
-    def __init__(self, account: DataverseAccount, pool_size: int = POOL_SIZE) -> None:
+    def __init__(self, account: DataverseAccount, connections: int = 1) -> None:
         self._timeout = (CONNECT_TIMEOUT_S, account.timeout_s)
         self._verify = account.ca_bundle
         self._session = requests.Session()
         self._session.trust_env = not account.sandbox
         self._session.cookies.set_policy(DefaultCookiePolicy(allowed_domains=[]))
         # An affinity cookie would keep all requests on one of the environment's web servers.
-        self._session.mount("https://", HTTPAdapter(pool_connections=2, pool_maxsize=pool_size, max_retries=0))
+        self._session.mount("https://", HTTPAdapter(pool_connections=2, pool_maxsize=connections, max_retries=0))
 
     def send(self, method: str, url: str, *, token: str | None = None, **content: Any) -> Answer:
         """Send one request. `content`: headers, params and data as requests takes them.

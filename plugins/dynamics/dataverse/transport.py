@@ -119,7 +119,10 @@ class _Repeats:
 
 
 class Transport:
-    """The way to one organisation, for any number of threads. `requests` counts what was sent there."""
+    """The way to one organisation, for any number of threads, of which `connections` send at once.
+
+    `requests` counts what was sent there.
+    """
 
     def __init__(
         self,
@@ -127,6 +130,7 @@ class Transport:
         budget: Budget,
         clock: Clock,
         on_token: Callable[[str], None] = lambda _: None,
+        connections: int = 1,
     ) -> None:
         self.account = account
         self._origin = account.environment_url
@@ -134,7 +138,7 @@ class Transport:
         self._budget = budget
         self._clock = clock
         self._on_token = on_token
-        self._session = Session(account)
+        self._session = Session(account, connections)
         self._lock = threading.Lock()
         self._tokens: dict[str, TokenSource] = {}
         self._hints: dict[str, str] = {}

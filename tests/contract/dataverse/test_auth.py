@@ -113,10 +113,14 @@ def test_waiting_callers_of_a_refused_one_do_not_ask_again_at_once_but_later(web
     web.replace(responses.POST, TOKEN, json=refusal(7000215), status=400)
     clock = FakeClock()
     tokens = source(clock)
+    failures: list[AccountError] = []
     for _ in range(3):
-        with pytest.raises(AccountError):
+        with pytest.raises(AccountError) as refused:
             tokens.token()
+        failures.append(refused.value)
     assert len(sent(web, TOKEN)) == 1
+    assert len({id(failure) for failure in failures}) == 3  # no traceback grows with the callers
+    assert len({(type(failure), str(failure), failure.code, failure.status) for failure in failures}) == 1
     clock.sleep(5)
     web.replace(responses.POST, TOKEN, json={"token_type": "Bearer", "expires_in": 60, "access_token": "one"})
     assert tokens.token() == "one"

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from itertools import cycle
 from pathlib import Path
@@ -139,6 +140,23 @@ def test_several_application_users_share_the_load_and_are_all_ours(sandbox: Sand
     creators = Counter(UUID(record["_createdby_value"]) for record in found)
     assert set(creators) == set(ours)
     assert set(creators.values()) == {250}
+
+
+def test_lanes_and_their_bulk_writes_keep_their_connections(
+    sandbox: SandboxProcess, caplog: pytest.LogCaptureFixture
+) -> None:
+    sandbox.control("PUT", "settings", {"latency": {"per_request_s": 0.3}})
+    with (
+        DataverseClient(
+            account(sandbox), budget=LocalBudget(24), clock=SystemClock(), callers=8, concurrency=16, create_rows=1
+        ) as client,
+        ThreadPoolExecutor(9) as lanes,
+    ):
+        client.metadata("lead")
+        creating = lanes.submit(client.create, "lead", leads(16))
+        list(lanes.map(lambda _: client.whoami(), range(8)))
+        assert {result.state for result in creating.result().results.values()} == {WriteState.DONE}
+    assert [record for record in caplog.records if record.name.startswith("urllib3")] == []
 
 
 def test_a_table_is_known_with_types_limits_and_options(client: DataverseClient) -> None:

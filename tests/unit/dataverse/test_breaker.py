@@ -80,9 +80,12 @@ def test_nothing_is_sent_while_it_is_open_and_a_row_that_lands_closes_it() -> No
         pass
 
 
-def test_a_refused_message_is_taken_apart_one_by_one_until_a_row_has_landed() -> None:
+@pytest.mark.parametrize("before", [[], [fate(WriteState.UNKNOWN)], [LANDED, PLUGIN], [TOO_LONG, PLUGIN]])
+def test_a_refused_message_is_taken_apart_one_by_one_until_a_row_has_landed(before: list[WriteResult]) -> None:
     counted, side_by_side = breaker(), threading.Barrier(3)
-    first, go_on = threading.Event(), threading.Event()
+    for one in before:
+        counted.count(one)
+    first, go_on, ready = threading.Event(), threading.Event(), threading.Barrier(4)
     alone: list[int] = []
 
     def send_first() -> None:
@@ -94,13 +97,14 @@ def test_a_refused_message_is_taken_apart_one_by_one_until_a_row_has_landed() ->
 
     def send() -> None:
         first.wait(10)
+        ready.wait(10)
         with counted.watched(isolating=True):
             assert alone == [0]
             side_by_side.wait(10)
 
     with ThreadPoolExecutor(4) as threads:
         running = [threads.submit(send_first), *(threads.submit(send) for _ in range(3))]
-        first.wait(10)
+        ready.wait(10)
         go_on.set()
         for done in running:
             done.result(20)
