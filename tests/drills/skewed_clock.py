@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import atexit
 import os
+import shutil
 import subprocess
 import sys
+import tempfile
 import time
 from collections.abc import Mapping
+from functools import cache
 from pathlib import Path
 
 _LIBRARIES = (
@@ -14,6 +18,16 @@ _LIBRARIES = (
     "/usr/lib/aarch64-linux-gnu/faketime/libfaketimeMT.so.1",
     "/usr/lib/faketime/libfaketimeMT.so.1",
 )
+
+
+# libfaketime 0.9.10 refuses each sleep of Python's by the monotonic clock when that one is left alone (EINVAL), and
+# when it is not, waiting for an event never ends. So it is left alone, and a sleep waits in another way.
+_SLEEP = """\
+import select
+import time
+
+time.sleep = lambda seconds: select.select([], [], [], seconds) and None
+"""
 
 
 def skewed(offset_s: int) -> Mapping[str, str] | None:
@@ -24,12 +38,27 @@ def skewed(offset_s: int) -> Mapping[str, str] | None:
     library = next((path for path in _LIBRARIES if Path(path).exists()), None)
     if library is None:
         return None
-    return {"LD_PRELOAD": library, "FAKETIME": f"{offset_s:+d}s", "FAKETIME_DONT_FAKE_MONOTONIC": "1"}
+    paths = [str(_sleeping()), *filter(None, [os.environ.get("PYTHONPATH")])]
+    return {
+        "LD_PRELOAD": library,
+        "FAKETIME": f"{offset_s:+d}s",
+        "FAKETIME_DONT_FAKE_MONOTONIC": "1",
+        "PYTHONPATH": os.pathsep.join(paths),
+    }
+
+
+@cache
+def _sleeping() -> Path:
+    """A folder with what Python runs first of all."""
+    folder = Path(tempfile.mkdtemp(prefix="skewed-"))
+    atexit.register(shutil.rmtree, folder, ignore_errors=True)
+    (folder / "sitecustomize.py").write_text(_SLEEP)
+    return folder
 
 
 def measured_skew_s(offset_s: int) -> float:
     """How far the clock of a process in such an environment is off."""
-    command = [sys.executable, "-c", "import time; print(time.time())"]
+    command = [sys.executable, "-c", "import time; time.sleep(0.001); print(time.time())"]
     told = subprocess.run(
         command, env=os.environ | dict(skewed(offset_s) or {}), capture_output=True, text=True, check=True
     )
