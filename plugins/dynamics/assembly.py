@@ -77,8 +77,8 @@ class SyncService:
         connection_of: resolves a connection id.
         include: the folder with actions and mappings.
         on_token: hears every access token, for whoever keeps secrets out of logs.
-        stopping: set it, from any thread or signal handler, and `drain` stops: what is on the wire is settled, the
-            rest of what is in hand given back, and StoppedError raised.
+        stopping: set it, from any thread or signal handler, and whatever is at work stops with StoppedError: what is on
+            the wire is settled, the rest of what is in hand given back, what was discovered kept.
     """
 
     audit: sa.Engine
@@ -139,7 +139,7 @@ class SyncService:
     def _checked(self, name: str, overrides: Mapping[str, Any]) -> tuple[SyncAction, MappingSet, Organization]:
         action = load_action(self.include, name, overrides)
         mappings = load_mapping_set(self.include, action.mapping)
-        with self._client(action.account, LocalBudget()) as client:
+        with self._client(action.account, LocalBudget(clock=self.clock)) as client:
             organization = preflight(action.account, action.policy(), mappings.tables, client, self.ledger)
         return action, mappings, organization
 
@@ -149,7 +149,7 @@ class SyncService:
         request = run.settings["request"]
         policy, selection = _action(run).policy(), _selection(request)
         with self._source(request) as source:
-            return discover(run, policy, source, selection, self.ledger, on_stored)
+            return discover(run, policy, source, selection, self.ledger, self.clock, on_stored)
 
     def drain(
         self, run_id: uuid.UUID, worker: str, on_settled: Callable[[Counter[Outcome]], None] = lambda _: None
@@ -212,14 +212,14 @@ class SyncService:
                 yield CaptelloSource(captello)
 
     def _captello(self, connection_id: str) -> CaptelloClient:
-        return CaptelloClient(captello_account(self.connection_of(connection_id)), on_token=self.on_token)
+        account = captello_account(self.connection_of(connection_id))
+        return CaptelloClient(account, clock=self.clock, on_token=self.on_token)
 
-    @staticmethod
-    def _file_source(file: str | None) -> FileSource:
+    def _file_source(self, file: str | None) -> FileSource:
         if not file:
             fault = Fault("params", None, "source is 'file', but no file is named.", "Set `file` to a path.")
             raise ConfigurationError([fault])
-        return FileSource(Path(file))
+        return FileSource(Path(file), self.clock)
 
 
 def lease_seconds() -> float:

@@ -1,7 +1,7 @@
 """Every exception of this project, in one tree cut by what to do next.
 
 An error carries the operation, the table, the HTTP status, the service's code and its request id; never a body, a
-token or a person. What a row may expect (unchanged, ambiguous, refused) is a value: see `dynamics.sync.ports`.
+token or a person. What a row may expect (unchanged, ambiguous, refused) is a value: see `dynamics.core`.
 """
 
 from __future__ import annotations
@@ -37,14 +37,6 @@ class DynamicsError(Exception):
         known = ", ".join(fact for fact in facts if fact)
         head = f"{operation} {subject}".strip()
         super().__init__(": ".join(p for p in (head, detail) if p) + (f" ({known})" if known else ""))
-
-
-class RowError(DynamicsError):
-    """One prospect cannot be written as it is: reject it with column and code, go on with the others."""
-
-    def __init__(self, operation: str, subject: str = "", *, column: str | None = None, **facts: object) -> None:
-        super().__init__(operation, subject, **facts)  # type: ignore[arg-type]
-        self.column = column
 
 
 class AccountError(DynamicsError):

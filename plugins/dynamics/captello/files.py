@@ -18,9 +18,11 @@ from dynamics.captello.json_text import json_bytes
 from dynamics.captello.repeats import IdDigests, Repeats
 from dynamics.captello.selection import chooser
 from dynamics.captello.shape import shape_fault, sourced
+from dynamics.clock import SystemClock
 from dynamics.core.capture import Selection, SourcedProspect
 from dynamics.core.crm import JsonObject
-from dynamics.errors import ConfigurationError, Fault
+from dynamics.errors import ConfigurationError, Fault, StoppedError
+from dynamics.sync.ports import Clock
 
 PAGE_SIZE = 500
 MAX_FAULTS = 50  # more than a person reads at once
@@ -38,8 +40,10 @@ class FileSource:
 
     name = "file"
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, clock: Clock | None = None) -> None:
+        """`clock`: tells when to stop reading. Then every method raises StoppedError."""
         self._path = path
+        self._clock = clock or SystemClock()
 
     def check(self) -> int:
         """Read the whole file and say how many prospects it holds.
@@ -129,6 +133,8 @@ class FileSource:
             return
         try:
             for line, found in read(self._path):
+                if self._clock.stopping:
+                    raise StoppedError("read", str(self._path), detail="this process was asked to stop")
                 if not isinstance(found, Fault) and (wrong := shape_fault(found)) is not None:
                     yield line, Fault(str(self._path), line, f"This is no prospect: {wrong}.", "Correct it.")
                 else:

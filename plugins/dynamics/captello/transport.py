@@ -21,7 +21,14 @@ from requests.auth import AuthBase
 from dynamics.captello.account import Auth, CaptelloAccount
 from dynamics.captello.json_text import parse_json
 from dynamics.core.crm import JsonObject
-from dynamics.errors import AccountError, ContractError, RateLimitedError, ServiceUnavailableError, TransientError
+from dynamics.errors import (
+    AccountError,
+    ContractError,
+    RateLimitedError,
+    ServiceUnavailableError,
+    StoppedError,
+    TransientError,
+)
 from dynamics.sync.ports import Clock
 
 TOKEN_PATH = "/capture/oauth2/token"  # noqa: S105  # an address, not a secret
@@ -90,7 +97,7 @@ class CaptelloTransport:
 
         Raises:
             AccountError: we are not let in. ContractError: the answer is none of the contract's.
-            TransientError: still not served after `MAX_TRIES`, or the pause asked for is too long.
+            TransientError: still not served after `MAX_TRIES`, or the pause asked for is too long, or to be stopped.
         """
         answer = self._repeated(operation, lambda: self._send(operation, method, path, self.auth(), **content))
         if answer.status == 401 and self._account.auth is Auth.CLIENT_CREDENTIALS:
@@ -114,6 +121,8 @@ class CaptelloTransport:
             if tries == MAX_TRIES or waited + pause > MAX_WAIT_S:
                 raise fault
             self._clock.sleep(pause)
+            if self._clock.stopping:
+                raise StoppedError(operation, "captello", detail="this process was asked to stop") from fault
             waited += pause
 
     def _send(self, operation: str, method: str, path: str, auth: AuthBase | None, **content: Any) -> _Answer:

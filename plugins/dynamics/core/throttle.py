@@ -120,7 +120,7 @@ def after_failure(outage: Outage, asked_s: float | None) -> Outage:
     return Outage(failures, max(min(2.0 ** min(failures - 1, 10), MAX_BACKOFF_S), asked))
 
 
-class Patience:
+class CallPatience:
     """How long one call waits for a place: not long for a service that fails, longer for pauses that it asked for.
 
     Times are seconds on any clock that only moves forward. `outage_s`: how long it waits for a service that fails.

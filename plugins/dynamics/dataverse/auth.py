@@ -33,6 +33,7 @@ from dynamics.errors import (
     DynamicsError,
     RateLimitedError,
     ServiceUnavailableError,
+    StoppedError,
     TransientError,
 )
 from dynamics.sync.ports import Clock
@@ -131,6 +132,8 @@ class TokenSource:
                 if waited_s + pause_s > MAX_WAIT_S:
                     raise
             self._clock.sleep(pause_s)
+            if self._clock.stopping:
+                raise StoppedError(OPERATION, self._account.title, detail="this process was asked to stop")
             waited_s += pause_s
         return self._acquire()
 

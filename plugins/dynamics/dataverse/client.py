@@ -26,7 +26,7 @@ from dynamics.dataverse.transport import Transport
 from dynamics.sync.ports import Budget, Clock
 
 CONCURRENCY = 16  # callers send as well, and of all these no more than the budget gives places for
-CREATE_ROWS = 250  # half of what a chunk of the engine may create
+CREATE_ROWS = 250  # in a message: half of what a chunk of the engine may create
 UPDATE_ROWS = 125
 
 

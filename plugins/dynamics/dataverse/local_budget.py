@@ -11,7 +11,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 from dynamics.clock import SystemClock
-from dynamics.core.throttle import OUTAGE_PATIENCE_S, Outage, Patience, UserState, after_failure, bounded_pause_s, plan
+from dynamics.core.throttle import (
+    OUTAGE_PATIENCE_S,
+    CallPatience,
+    Outage,
+    UserState,
+    after_failure,
+    bounded_pause_s,
+    plan,
+)
 from dynamics.errors import StoppedError
 from dynamics.sync.ports import Clock
 
@@ -33,7 +41,7 @@ class LocalBudget:
     @contextmanager
     def slot(self, patience_s: float = OUTAGE_PATIENCE_S) -> Iterator[str]:
         """Hold a place for one request, from when a place is free and nothing forbids it."""
-        patience = Patience(patience_s)
+        patience = CallPatience(patience_s)
         with self._places:
             probe = self._wait(patience)
             try:
@@ -63,7 +71,7 @@ class LocalBudget:
         del user
         self._failures = 0
 
-    def _wait(self, patience: Patience) -> bool:
+    def _wait(self, patience: CallPatience) -> bool:
         """Wait until a request may leave; whether it is the one that asks a failing service."""
         while True:
             if self._clock.stopping:

@@ -38,9 +38,16 @@ class _SyncOperator(BaseOperator):
         super().__init__(**kwargs)
         self.sync_run_id = sync_run_id
         self.audit_conn_id = audit_conn_id
+        self._working: SyncService | None = None
+
+    def on_kill(self) -> None:
+        """SIGTERM: settle what is on the wire, give the rest back, then `execute` ends with StoppedError."""
+        if self._working is not None:
+            self._working.stopping.set()
 
     def _service(self) -> SyncService:
-        return sync_service(self.audit_conn_id)
+        self._working = sync_service(self.audit_conn_id)
+        return self._working
 
     def _run_id(self) -> uuid.UUID:
         return uuid.UUID(str(self.sync_run_id))
@@ -88,21 +95,14 @@ class SyncProspects(_SyncOperator):
     def __init__(self, *, worker: int = 0, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.worker = worker
-        self._working: SyncService | None = None
 
     def execute(self, context: Context) -> dict[str, int]:
         """Raises StoppedError, for Airflow's retry, when the task is told to end before the run has."""
         ti = context["ti"]
         name = f"{ti.task_id}[{self.worker}] try {ti.try_number}"
         with self._service() as service:
-            self._working = service
             drained = service.drain(self._run_id(), name)
         return {str(outcome): count for outcome, count in sorted(drained.outcomes.items())}
-
-    def on_kill(self) -> None:
-        """SIGTERM: settle what is on the wire, give the rest back, then `execute` ends."""
-        if self._working is not None:
-            self._working.stopping.set()
 
 
 class ReportRun(_SyncOperator):

@@ -19,7 +19,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from dynamics.core.throttle import OUTAGE_PATIENCE_S, Patience, Plan, UserState, bounded_pause_s
+from dynamics.core.throttle import OUTAGE_PATIENCE_S, CallPatience, Plan, UserState, bounded_pause_s
 from dynamics.errors import DynamicsError, StoppedError
 from dynamics.store.places import Place, Places
 from dynamics.sync.ports import Clock
@@ -109,7 +109,7 @@ class DatabaseBudget:
     # ------------------------------------------------------------ places
 
     def _enter(self, patience_s: float) -> Place:
-        patience = Patience(patience_s)
+        patience = CallPatience(patience_s)
         with self._turn:
             self._waiting += 1
         try:
@@ -124,7 +124,7 @@ class DatabaseBudget:
             for unused in left:
                 self._give_back(unused)
 
-    def _next(self, patience: Patience) -> Place | None:
+    def _next(self, patience: CallPatience) -> Place | None:
         """A place that was handed over, or one from the database; None when it is time to look again."""
         if self._clock.stopping:
             raise StoppedError("wait for", "the organisation", detail="this process was asked to stop")
@@ -148,7 +148,7 @@ class DatabaseBudget:
                 self._polling = False
                 self._turn.notify()
 
-    def _poll(self, patience: Patience) -> Place | None:
+    def _poll(self, patience: CallPatience) -> Place | None:
         """Look once, and wait a while if nothing was free."""
         yield_s = self._yield_until - self._clock.monotonic()
         if yield_s > 0:

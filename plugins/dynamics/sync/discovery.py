@@ -13,7 +13,8 @@ from dynamics.core.capture import Selection
 from dynamics.core.ledger import Run
 from dynamics.core.matching import with_match_keys
 from dynamics.core.policy import MatchBy, Policy
-from dynamics.sync.ports import Ledger, Source
+from dynamics.errors import StoppedError
+from dynamics.sync.ports import Clock, Ledger, Source
 
 log = logging.getLogger("dynamics.sync")
 
@@ -24,11 +25,18 @@ def discover(
     source: Source,
     selection: Selection,
     ledger: Ledger,
+    clock: Clock,
     on_stored: Callable[[int], None] = lambda _: None,
 ) -> int:
-    """Store what the source selects. Returns how many work items the run has gained."""
+    """Store what the source selects. Returns how many work items the run has gained.
+
+    Raises:
+        StoppedError: this process is to stop. What was stored stays, and the run counts as not discovered.
+    """
     added = 0
     for page in source.pages(selection):
+        if clock.stopping:
+            raise StoppedError("discover prospects in", source.name, detail="this process was asked to stop")
         added += ledger.store_prospects(run.run_id, source.name, with_match_keys(page))
         on_stored(added)
         killpoints.reach("K1")

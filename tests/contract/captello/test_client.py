@@ -23,6 +23,7 @@ from dynamics.errors import (
     DynamicsError,
     RateLimitedError,
     ServiceUnavailableError,
+    StoppedError,
 )
 from tests.fakes.clock import FakeClock
 
@@ -233,6 +234,16 @@ def test_a_read_that_was_not_served_is_repeated(
     api.get(PROSPECTS, json=page([item(1)]))
     assert listed(client) == ["pro_00000001"]
     assert clock.monotonic() - began == waits_s
+
+
+def test_a_read_that_waits_stops_when_it_is_asked_to(
+    api: responses.RequestsMock, client: CaptelloClient, clock: FakeClock
+) -> None:
+    api.get(PROSPECTS, **problem(503, "unavailable"))
+    clock.sleep = lambda _: setattr(clock, "stopping", True)  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoppedError):
+        listed(client)
+    assert len(api.calls) == 1
 
 
 @pytest.mark.parametrize(

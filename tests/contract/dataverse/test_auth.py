@@ -18,7 +18,14 @@ from cryptography.hazmat.primitives.asymmetric import rsa
 from pydantic import SecretStr
 
 from dynamics.dataverse.auth import TokenSource
-from dynamics.errors import AccessError, AccountError, RateLimitedError, ServiceUnavailableError, TransientError
+from dynamics.errors import (
+    AccessError,
+    AccountError,
+    RateLimitedError,
+    ServiceUnavailableError,
+    StoppedError,
+    TransientError,
+)
 from tests.contract.dataverse.support import ACCOUNT, AUTHORITY, DISCOVERY, ORG, SECRET, TOKEN, sent, sign_in
 from tests.fakes.clock import FakeClock
 
@@ -163,6 +170,16 @@ def test_a_sign_in_that_stays_busy_is_given_up(web: responses.RequestsMock) -> N
     with pytest.raises(ServiceUnavailableError):
         source().token()
     assert len(sent(web, TOKEN)) == 4
+
+
+def test_a_sign_in_that_waits_stops_when_it_is_asked_to(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.replace(responses.POST, TOKEN, status=503)
+    clock = FakeClock()
+    clock.sleep = lambda _: setattr(clock, "stopping", True)  # type: ignore[method-assign, assignment]
+    with pytest.raises(StoppedError):
+        source(clock).token()
+    assert len(sent(web, TOKEN)) == 1
 
 
 def test_a_long_pause_is_left_to_the_caller(web: responses.RequestsMock) -> None:

@@ -92,14 +92,14 @@ def each(fates: Fates, default: Part = (204, {}, None)) -> Callable[[requests.Pr
 # ---------------------------------------------------------------- creating
 
 
-def test_rows_are_created_under_our_ids_in_chunks(web: responses.RequestsMock, writer: BulkWriter) -> None:
+def test_rows_are_created_under_our_ids_in_messages(web: responses.RequestsMock, writer: BulkWriter) -> None:
     web.add_callback(responses.POST, MULTIPLE, callback=multiple({}))
     report = writer.create(LEAD, list(reversed(rows(250))))
     assert set(states(report).values()) == {WriteState.DONE}
     assert report.results[record_id(7)].request_id == "r-1"
-    chunks = sorted(ids_of(request) for request in sent(web, MULTIPLE))
-    assert [len(chunk) for chunk in chunks] == [100, 100, 50]
-    assert [one for chunk in chunks for one in chunk] == [str(record_id(n)) for n in range(250)]
+    messages = sorted(ids_of(request) for request in sent(web, MULTIPLE))
+    assert [len(message) for message in messages] == [100, 100, 50]
+    assert [one for message in messages for one in message] == [str(record_id(n)) for n in range(250)]
     first = orjson.loads(sent(web, MULTIPLE)[0].body)["Targets"][0]
     assert first["@odata.type"] == "Microsoft.Dynamics.CRM.lead"
 
@@ -236,7 +236,7 @@ def test_only_rows_the_database_undid_are_sent_again(web: responses.RequestsMock
 
 
 @pytest.mark.parametrize("answer", [{"status": 502}, {"body": requests.exceptions.ReadTimeout()}])
-def test_a_lost_answer_leaves_its_chunk_unknown_and_the_others_done(
+def test_a_lost_answer_leaves_its_message_unknown_and_the_others_done(
     web: responses.RequestsMock, writer: BulkWriter, answer: dict[str, Any]
 ) -> None:
     def lose_first(request: requests.PreparedRequest) -> Any:

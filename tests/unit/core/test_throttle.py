@@ -9,9 +9,9 @@ from hypothesis import strategies as st
 from dynamics.core.throttle import (
     MAX_BACKOFF_S,
     MAX_PLACES,
+    CallPatience,
     Offer,
     Outage,
-    Patience,
     Plan,
     UserState,
     after_failure,
@@ -100,7 +100,7 @@ def test_no_wait_is_negative_or_without_end(failures: int, wait_s: float, asked_
 
 def test_a_call_is_patient_with_pauses_and_less_so_with_failures() -> None:
     down, paused, free = Plan((), 9, down=True), Plan((), 9), Plan((Offer("a", 1, 4),))
-    call = Patience(45)
+    call = CallPatience(45)
     call.check(down, 0)
     call.check(down, 44)
     assert call.left_s(44) == 1
@@ -109,7 +109,7 @@ def test_a_call_is_patient_with_pauses_and_less_so_with_failures() -> None:
     call.check(down, 10_001)
     with pytest.raises(ServiceUnavailableError):
         call.check(down, 10_046)
-    call = Patience(45)
+    call = CallPatience(45)
     call.check(paused, 0)
     call.check(paused, 899)
     with pytest.raises(RateLimitedError):

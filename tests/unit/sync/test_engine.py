@@ -83,7 +83,7 @@ class Stage:
     def run(self, *prospects: dict[str, Any], policy: Policy = POLICY, dry_run: bool = False) -> Run:
         run = Run(uuid4(), "a", "dynamics_default", "bulk", dry_run, {}, "hash", ORGANIZATION)
         self.ledger.open_run(run)
-        discover(run, policy, Prospects(*prospects), Selection(), self.ledger)
+        discover(run, policy, Prospects(*prospects), Selection(), self.ledger, self.clock)
         return run
 
     def drain(self, run: Run, policy: Policy = POLICY, worker: str = "w") -> Counter[Outcome]:
