@@ -213,7 +213,8 @@ def _judge(world: World, expected: Mapping[str, str]) -> list[str]:
         wrong.append(f"{rejected} times an older version was sent over a newer one")
     # An older version whose write had landed before may be told of late; that each landed once, the standard pass sees.
     back = world.sql(
-        "SELECT count(*) AS n FROM (SELECT outcome, revision, max(revision) OVER (PARTITION BY prospect_id ORDER BY settled_at"
+        "SELECT count(*) AS n FROM (SELECT outcome, revision,"
+        " max(revision) OVER (PARTITION BY prospect_id ORDER BY settled_at"
         " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM sync.audit_outcome) o"
         " WHERE revision < before AND outcome NOT IN ('created', 'updated')"
     )[0]["n"]
