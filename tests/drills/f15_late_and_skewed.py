@@ -25,10 +25,10 @@ POLL_S = 0.02
 VERSIONS = ("First", "Second", "Third")  # job titles
 BEGAN = datetime(2026, 3, 14, 9, 0, tzinfo=UTC)
 MOMENTS = ("work_item WHERE state = 'claimed'", "attempt", "sync_run WHERE discovered_at IS NOT NULL")
-_RUN = ("run", "--action", "drill", "--workers", "2")
+_RUN = ("run", "--action", "drill", "--workers")
 
 
-def drifting(world: World, seed: int, count: int = 10_000, page_delay_s: float = 0.1) -> Verdict:
+def drifting(world: World, seed: int, count: int = 10_000, page_delay_s: float = 0.1, workers: int = 2) -> Verdict:
     """Changed while it is read, late rows between two runs, half the rows of one millisecond, clocks off both ways.
 
     Args:
@@ -50,25 +50,25 @@ def drifting(world: World, seed: int, count: int = 10_000, page_delay_s: float =
 
     wrong: list[str] = []
     offsets = (SKEW_S, -SKEW_S, SKEW_S) if seed % 2 else (-SKEW_S, SKEW_S, -SKEW_S)
-    with_pages_left = _run_while_changing(world, changes, offsets[0], wrong)
+    with_pages_left = _run_while_changing(world, changes, offsets[0], workers, wrong)
     world.crm.control("PUT", "faults", [])
     _seed(world, late)  # committed now, with times of hours ago
     for number, offset_s in enumerate(offsets[1:], 2):
-        _run(world, number, offset_s, wrong)
+        _run(world, number, offset_s, workers, wrong)
     wrong += _judge(world, expected)
     if with_pages_left < len(changes) // 2:
         wrong.append(f"only {with_pages_left} of {len(changes)} changes came while pages were read")
     return Verdict(wrong, {"changed while reading": with_pages_left, "late": len(late), "clocks": _clocks()})
 
 
-def overtaken(world: World, seed: int, count: int = 1_000) -> Verdict:
+def overtaken(world: World, seed: int, count: int = 1_000, workers: int = 2) -> Verdict:
     """A run that has read older versions is stopped; another brings newer ones, and ends; the first one goes on."""
     chosen = random.Random(seed)
     people = _people(count, chosen)
     _refuse(world, VERSIONS[0])
     _seed(world, people)
     wrong: list[str] = []
-    _run(world, 1, -SKEW_S, wrong)
+    _run(world, 1, -SKEW_S, workers, wrong)
     victims = chosen.sample(people, count // 2)
     _change(world, [(p, VERSIONS[1]) for p in victims])
     world.crm.control("PUT", "settings", {"latency": {"per_request_s": 0.2, "per_row_s": 0.001}})
@@ -81,13 +81,13 @@ def overtaken(world: World, seed: int, count: int = 1_000) -> Verdict:
     paused.send_signal(signal.SIGSTOP)
     world.crm.control("PUT", "settings", {"latency": {"per_request_s": 0.0, "per_row_s": 0.0}})
     _change(world, [(p, VERSIONS[2]) for p in victims])
-    _run(world, 3, -SKEW_S, wrong)
+    _run(world, 3, -SKEW_S, workers, wrong)
     _refuse(world, VERSIONS[1])
     paused.send_signal(signal.SIGCONT)
     _, told = paused.communicate(timeout=DEADLINE_S)
     if paused.returncode != 0:
         wrong.append(f"the run that was overtaken: exit code {paused.returncode}: {told[-300:]}")
-    _run(world, 4, SKEW_S, wrong)
+    _run(world, 4, SKEW_S, workers, wrong)
     expected = {p["email"]: VERSIONS[0] for p in people} | {p["email"]: VERSIONS[2] for p in victims}
     wrong += _judge(world, expected)
     return Verdict(wrong, {"overtaken at": reached, "clocks": _clocks()})
@@ -155,17 +155,17 @@ def _change(world: World, changes: Sequence[tuple[Mapping[str, Any], str]]) -> N
 # ---------------------------------------------------------------- runs
 
 
-def _run(world: World, number: int, offset_s: int, wrong: list[str]) -> None:
-    run = world.command(*_RUN, environment=skewed(offset_s))
+def _run(world: World, number: int, offset_s: int, workers: int, wrong: list[str]) -> None:
+    run = world.command(*_RUN, str(workers), environment=skewed(offset_s))
     if run.returncode != 0:
         wrong.append(f"run {number}: exit code {run.returncode}: {run.stderr[-300:]}")
 
 
 def _run_while_changing(
-    world: World, changes: Sequence[tuple[Mapping[str, Any], str]], offset_s: int, wrong: list[str]
+    world: World, changes: Sequence[tuple[Mapping[str, Any], str]], offset_s: int, workers: int, wrong: list[str]
 ) -> int:
     """Run once, changing prospects from the first page on. Returns how many were changed before the last page."""
-    run = world.start(*_RUN, environment=skewed(offset_s))
+    run = world.start(*_RUN, str(workers), environment=skewed(offset_s))
     _wait(lambda: _count(world, "prospect") > 0 or run.poll() is not None)
     in_time = 0
     reading = threading.Event()
@@ -211,10 +211,12 @@ def _judge(world: World, expected: Mapping[str, str]) -> list[str]:
     rejected = _count(world, "audit_outcome WHERE outcome = 'rejected'")
     if rejected:
         wrong.append(f"{rejected} times an older version was sent over a newer one")
+    # An older version whose write had landed before may be told of late; that each landed once, the standard pass sees.
     back = world.sql(
-        "SELECT count(*) AS n FROM (SELECT revision, max(revision) OVER (PARTITION BY prospect_id ORDER BY settled_at"
+        "SELECT count(*) AS n FROM (SELECT outcome, revision,"
+        " max(revision) OVER (PARTITION BY prospect_id ORDER BY settled_at"
         " ROWS BETWEEN UNBOUNDED PRECEDING AND 1 PRECEDING) AS before FROM sync.audit_outcome) o"
-        " WHERE revision < before"
+        " WHERE revision < before AND outcome NOT IN ('created', 'updated')"
     )[0]["n"]
     if back:
         wrong.append(f"{back} prospects were settled with an older version after a newer one")
@@ -232,4 +234,5 @@ def _clocks() -> str:
     return f"{off[0]:+.0f} and {off[1]:+.0f} s off"
 
 
-DRILL = Drill("F15", "S1", {"drifting": drifting, "overtaken": overtaken})
+# A seed changes who is late and who changes; each kind of moment and both signs of the clocks come with six of them.
+DRILL = Drill("F15", "S1", {"drifting": drifting, "overtaken": overtaken}, seeds=6)

@@ -7,4 +7,4 @@ from tests.drills.world import World
 
 
 def test_answers_are_lost(place: World) -> None:
-    assert f01_answer_lost.drill(place, 1, count=150).wrong == []
+    assert f01_answer_lost.drill(place, 1, count=80).wrong == []

