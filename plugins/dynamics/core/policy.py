@@ -85,6 +85,18 @@ class Policy:
     email_columns: tuple[str, ...] = ("emailaddress1",)
     on_resync: Literal["update", "create"] = "update"
 
+    @property
+    def tables(self) -> tuple[str, ...]:
+        """The tables it may write to, in a stable order."""
+        created = {self.create.value} if self.create is not CreateRule.NONE else set()
+        return tuple(sorted({*self.check.tables, *created, "lead", "contact"}))
+
+    @property
+    def privileges(self) -> list[str]:
+        """What it takes, by Dataverse's names: "prvReadLead", ..."""
+        needed = [f"prv{verb}{table.title()}" for table in self.tables for verb in ("Read", "Write")]
+        return needed + ([f"prvCreate{self.create.value.title()}"] if self.create is not CreateRule.NONE else [])
+
 
 @dataclass(frozen=True)
 class Match:

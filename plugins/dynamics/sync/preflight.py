@@ -10,15 +10,9 @@ from collections.abc import Mapping
 from dynamics.core.crm import Organization
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.mapping import check_mapping
-from dynamics.core.policy import CreateRule, Policy
+from dynamics.core.policy import Policy
 from dynamics.errors import ConfigurationError, Fault
 from dynamics.sync.ports import Crm, Ledger
-
-
-def tables_of(policy: Policy) -> tuple[str, ...]:
-    """The tables a policy may write to, in a stable order."""
-    created = {policy.create.value} if policy.create is not CreateRule.NONE else set()
-    return tuple(sorted({*policy.check.tables, *created, "lead", "contact"}))
 
 
 def preflight(
@@ -32,7 +26,7 @@ def preflight(
     """
     organization = crm.organization()
     faults = [*_binding_faults(account, organization, ledger), *_privilege_faults(account, policy, crm)]
-    for table in tables_of(policy):
+    for table in policy.tables:
         creates = policy.create.value == table
         faults += check_mapping(mappings[table], crm.metadata(table), creates)
     if faults:
@@ -41,13 +35,10 @@ def preflight(
 
 
 def _privilege_faults(account: str, policy: Policy, crm: Crm) -> list[Fault]:
-    needed = [f"prv{verb}{table.title()}" for table in tables_of(policy) for verb in ("Read", "Write")]
-    if policy.create is not CreateRule.NONE:
-        needed.append(f"prvCreate{policy.create.value.title()}")
     remedy = "Add them to a security role of that user."
     return [
         Fault(f"connection {account}", None, f"application user {user} lacks {', '.join(missing)}.", remedy)
-        for user, missing in crm.missing_privileges(needed).items()
+        for user, missing in crm.missing_privileges(policy.privileges).items()
     ]
 
 
