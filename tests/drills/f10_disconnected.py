@@ -30,10 +30,13 @@ from tests.drills.world import World
 SHARE = 0.4  # settled when it happens
 SHORT_S = 5.0
 RED_WITHIN_S = 60.0
+REFUSED = 400  # and above
 MORE_REQUESTS = 5  # of each worker, once the fault lasts
 CONNECTION = "dynamics_default"
 TRIED_AGAIN = "; again in "  # said of a fault that a worker bears with for now
 SLOW = {"latency": {"per_request_s": 0.05, "per_row_s": 0.002}}
+SLOWER = {"latency": {"per_request_s": 0.05, "per_row_s": 0.01}}  # so that a run outlasts what bites late
+PROMPT = {"latency": {"per_request_s": 0.0, "per_row_s": 0.0}}  # once the fault has been met, nothing is to be shown
 ROTATED = "rotated~in-the-middle-of-a-run"
 
 
@@ -50,7 +53,7 @@ def lasting(
     world: World, seed: int, disturbance: Disturbance, delay_s: float = 0.0, count: int = 10_000, workers: int = 2
 ) -> Verdict:
     """The fault stays until the run has ended; `delay_s` is how long after the moment it begins to bite."""
-    world.crm.control("PUT", "settings", SLOW)
+    world.crm.control("PUT", "settings", SLOWER if delay_s else SLOW)
     disturbance.prepare(world)
     people = prospects(count)
     file = world.write_prospects(people)
@@ -66,6 +69,9 @@ def lasting(
     if red_after_s > RED_WITHIN_S:
         wrong.append(f"red after {red_after_s:.0f} s")
     more = [entry for entry in requests_since(world) if entry["arrived"] > instant]
+    # A token may outlive the secret it was given for: what is counted begins with the first refusal.
+    began_to_bite = min((entry["arrived"] for entry in more if entry["status"] >= REFUSED), default=None)
+    more = [entry for entry in more if began_to_bite is not None and entry["arrived"] >= began_to_bite]
     if not more:
         wrong.append("no request met the fault")
     if len(more) > MORE_REQUESTS * workers:
@@ -78,6 +84,7 @@ def lasting(
     if not left:
         wrong.append("nothing was left when the fault came")
     disturbance.repair(world)
+    world.crm.control("PUT", "settings", PROMPT)
     again = world.sync(file, workers=workers)
     if again.returncode != 0:
         wrong.append(f"the run after the repair: exit code {again.returncode}: {tail(again.stderr)}")
@@ -102,6 +109,7 @@ def short(
         instant = datetime.now(UTC)
         wait_s(lasts_s)
         disturbance.repair(world)
+        world.crm.control("PUT", "settings", PROMPT)
         code, text = ended(run, 600)
     met = [entry for entry in requests_since(world) if entry["arrived"] > instant and entry["status"] in (403, 503)]
     if not met:
