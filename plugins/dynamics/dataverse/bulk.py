@@ -54,13 +54,13 @@ class BulkWriter:
     update_rows: int
 
     def create(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
-        """Create all rows under their ids. See `Crm.create`. Those to be isolated are not put into a bulk message."""
-        alone = [write for write in writes if write.isolated or not table.bulk_create]
-        together = [write for write in writes if not write.isolated and table.bulk_create]
-        messages = [
-            *_messages(self._create_multiple, together, self.create_rows),
-            *_messages(self._create_each, alone, self.update_rows),
-        ]
+        """Create all rows under their ids. See `Crm.create`. Those to be isolated go few at a time, each by itself."""
+        alone = [write for write in writes if write.isolated]
+        others = [write for write in writes if not write.isolated]
+        send, size = (
+            (self._create_multiple, self.create_rows) if table.bulk_create else (self._create_each, self.update_rows)
+        )
+        messages = [*_messages(send, others, size), *_messages(self._create_each, alone, ROWS_TO_ISOLATE)]
         return self._run(table, writes, "create", messages)
 
     def update(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> WriteReport:
