@@ -141,4 +141,4 @@ def _creates(world: World) -> int:
     return sum(counts["create"] for counts in world.events("lead").values())
 
 
-DRILL = Drill("B02", "S1", {"one run": one_run, "two runs at once": two_runs_at_once})
+DRILL = Drill("B02", "S1", {"one run": one_run, "two runs at once": two_runs_at_once}, seeds=10)
