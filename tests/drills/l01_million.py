@@ -18,7 +18,7 @@ WORKERS = 4
 MOST_MB = 512
 LEAST_ROWS_PER_S = 500
 SHARE = 0.001
-BULK = 125  # rows of a CreateMultiple: to know how many requests there will be
+BULK = 250
 EFFECTS: tuple[dict[str, Any], ...] = (
     {"effect": "drop_before_commit"},
     {"effect": "drop_after_commit"},

@@ -13,7 +13,7 @@ from uuid import UUID
 import pandas as pd
 
 from dynamics.core.crm import JsonObject, RecordWrite
-from dynamics.core.ledger import AttemptResult, Claim, Link, OpenAttempt, Outcome, Settlement
+from dynamics.core.ledger import AttemptResult, Claim, Intent, Link, OpenAttempt, Outcome, Settlement
 from dynamics.core.prospect import prospect_frame
 
 
@@ -78,7 +78,7 @@ class Chunk:
         self.landed: set[int] = set()  # attempts of suspects whose values stand in the record as it was read
         self.links: dict[int, Link] = {}
         self.followed: set[int] = set()  # prospects whose link led to a record that was merged into another
-        self.resent: set[int] = set()  # creates that did not land before and go out again under the same id
+        self.resent: dict[int, Intent] = {}  # creates that had not landed when looked at, and go out again as they were
         sources = zip(self.frame["source"], self.frame["prospect_id"], strict=True)
         self._identities = dict(zip(self.open, sources, strict=True))
         self._fences = {int(k): int(f) for k, f in zip(self.frame.index, self.frame["fence"], strict=True)}
@@ -94,6 +94,15 @@ class Chunk:
     def identity(self, key: int) -> tuple[str, str]:
         """The prospect's source and its id there."""
         return self._identities[key]
+
+    def late_create(self, members: Iterable[int], record_id: UUID) -> Target | None:
+        """The create that has made this record after all, on its way for longer than anybody waited; None if it was not
+        one of ours. Sent once more, it is told of by the id that is taken."""
+        intents = (self.resent[key] for key in members if key in self.resent)
+        intent = next((intent for intent in intents if intent.record_id == record_id), None)
+        if intent is None:
+            return None
+        return Target("create", intent.table, record_id, list(members), generation=intent.generation)
 
     def attempts(self, key: int) -> int:
         """Writes already tried for this prospect in this run."""

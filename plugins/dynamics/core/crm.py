@@ -12,7 +12,7 @@ from enum import StrEnum
 from typing import Any
 from uuid import UUID
 
-from dynamics.errors import DynamicsError
+from dynamics.errors import ConfigurationError, DynamicsError, Fault
 
 JsonObject = dict[str, Any]
 
@@ -24,6 +24,13 @@ class Organization:
     organization_id: UUID
     user_ids: frozenset[UUID]  # systemuser ids of our application users
     url: str
+
+    def must_be(self, organization_id: UUID, account: str) -> None:
+        """Raises ConfigurationError when it is another one: the connection was changed since preflight."""
+        if self.organization_id != organization_id:
+            what = f"leads to organisation {self.organization_id}, but this run began in {organization_id}."
+            remedy = "Correct the connection, then run the task again."
+            raise ConfigurationError([Fault(f"connection {account}", None, what, remedy)])
 
 
 @dataclass(frozen=True)

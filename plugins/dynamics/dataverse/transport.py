@@ -10,6 +10,7 @@ Source: Microsoft Learn, "Compose HTTP requests and handle errors", "Service pro
 
 from __future__ import annotations
 
+import copy
 import logging
 import ssl
 import threading
@@ -51,6 +52,7 @@ from dynamics.sync.ports import Budget, Clock
 
 log = logging.getLogger("dynamics.dataverse")
 
+REFUSAL_MEMORY_S = 3.0
 SERVICE_PATH = "/api/data/v9.2/"
 MAX_MISHAPS = 4  # of one read, before it is left to whoever asked
 SIGN_IN_S = 0.5  # a place is not kept while a token is longer in coming
@@ -142,6 +144,7 @@ class Transport:
         self._lock = threading.Lock()
         self._tokens: dict[str, TokenSource] = {}
         self._hints: dict[str, str] = {}
+        self._refusals: dict[str, tuple[AccessError, float]] = {}  # by user, with the time
         self.requests = 0
 
     def close(self) -> None:
@@ -175,6 +178,7 @@ class Transport:
         refused, replaced = dict[str, str](), set[str]()  # tokens and users: each user gets another token once
         while True:
             with self._budget.slot(repeats.outage_left_s(self._clock.monotonic())) as user:
+                self._heed_refusal(user)
                 token = self._token(user, refused.pop(user, None))
                 if token is None:
                     continue
@@ -245,6 +249,12 @@ class Transport:
             self._hints[user] = hint
             self._budget.advise(user, int(hint))
 
+    def _heed_refusal(self, user: str) -> None:
+        """One refusal speaks for all threads for a moment: whoever waits behind it need not ask as well."""
+        error, refused_at = self._refusals.get(user, (None, 0.0))
+        if error is not None and self._clock.monotonic() - refused_at < REFUSAL_MEMORY_S:
+            raise copy.copy(error)
+
     def judge(self, call: Call, answer: Answer, *, part: bool = False) -> None:
         """Raise, as `send` does, for what ends a call whoever made it; refusals of its content pass.
 
@@ -268,7 +278,10 @@ class Transport:
         wait_s = retry_after_s(answer.headers, self._clock.now())
         if status == 401 or kind is FaultClass.ACCOUNT:
             self._budget.served(answer.sent_as)
-            raise self._account_fault(call, answer.sent_as, fault, facts)
+            error = self._account_fault(call, answer.sent_as, fault, facts)
+            if isinstance(error, AccessError):
+                self._refusals[answer.sent_as] = error, self._clock.monotonic()
+            raise error
         if status == 429:
             self._budget.pause(answer.sent_as, wait_s, fault.code in FEWER_CODES)
             raise RateLimitedError(call.operation, call.subject, retry_after_s=bounded_pause_s(wait_s), **facts)
@@ -281,8 +294,8 @@ class Transport:
         if failed and call.writes and status >= 500:
             raise OutcomeUnknownError(call.operation, call.subject, **facts)
         if failed:
-            error = ServiceUnavailableError if outage else MishapError
-            raise error(call.operation, call.subject, retry_after_s=wait_s, **facts)
+            kind_of_error = ServiceUnavailableError if outage else MishapError
+            raise kind_of_error(call.operation, call.subject, retry_after_s=wait_s, **facts)
 
     def _account_fault(self, call: Call, user: str, fault: Fault, facts: _Facts) -> AccountError:
         title = self.account.as_user(user).title

@@ -28,7 +28,7 @@ log = logging.getLogger("dynamics.store")
 
 LEASE_S = 10.0
 HAND_OVER_S = 2.0  # a place goes from thread to thread for so long
-FRESH_S = 1.0  # and only while the state of the limits is no older
+FRESH_S = 0.25  # and only while the state of the limits is no older
 POLL_S = (0.02, 0.1)
 YIELD_S = 0.11  # other processes look meanwhile, after a place was given back for them
 LOOK_AGAIN_S = 5.0  # while a long pause stands: it may have grown

@@ -80,9 +80,17 @@ _IF_HELD = """
  WHERE i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence = c.fence
    AND i.state IN ('claimed', 'sent')"""
 
+# Never waits: an item that is being settled or extended by another thread of the worker needs nothing more, and two
+# statements that each wait for rows of the other would be a deadlock.
 _EXTEND = sa.text(f"""
-WITH {CLAIMED}
-UPDATE sync.work_item i SET lease_until = statement_timestamp() + make_interval(secs => :lease_s) {_IF_HELD}
+WITH {CLAIMED}, free AS MATERIALIZED (
+    SELECT i.run_id, i.prospect_key FROM claimed c
+      JOIN sync.work_item i ON i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence = c.fence
+     WHERE i.state IN ('claimed', 'sent')
+       FOR UPDATE OF i SKIP LOCKED
+)
+UPDATE sync.work_item i SET lease_until = statement_timestamp() + make_interval(secs => :lease_s)
+  FROM free f WHERE i.run_id = f.run_id AND i.prospect_key = f.prospect_key
 """)  # noqa: S608 - a constant
 
 _LOST = sa.text(f"""

@@ -22,7 +22,7 @@ from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.outcomes import settle_as_if
 from dynamics.core.patience import Patience, ends_at_once, graver
 from dynamics.core.policy import Policy
-from dynamics.errors import ConfigurationError, DynamicsError, Fault, StoppedError, TransientError
+from dynamics.errors import AccessError, DynamicsError, StoppedError, TransientError
 from dynamics.sync.planning import Planner
 from dynamics.sync.ports import Clock, Crm, Ledger
 from dynamics.sync.recovery import close_suspects, recover
@@ -77,23 +77,12 @@ class Engine:
             TransientError: the CRM or the database kept failing; to be run again, nothing is lost.
             StoppedError: this process was asked to stop; what was in hand is settled or given back.
         """
-        self._same_organization()
         with _Shift(self, worker) as shift:
             while shift.go_on():
                 pass
         killpoints.reach("K7")
         log.info("worker %s: %s", worker, shift.drained)
         return shift.drained
-
-    def _same_organization(self) -> None:
-        """The connection may have been changed since preflight."""
-        found = self.crm.organization().organization_id
-        if found != self.run.organization_id:
-            what = f"leads to organisation {found}, but this run began in {self.run.organization_id}."
-            fault = Fault(
-                f"connection {self.run.account}", None, what, "Correct the connection, then run the task again."
-            )
-            raise ConfigurationError([fault])
 
     def process(self, claim: Claim, halted: threading.Event) -> tuple[Counter[Outcome], DynamicsError | None]:
         """Take one chunk from claim to settlement. What a fault, or `halted`, left undecided is given back."""
@@ -151,6 +140,7 @@ class _Shift:
         self._executor = ThreadPoolExecutor(engine.lanes, thread_name_prefix="lane")
         self._in_flight: dict[Future[tuple[Counter[Outcome], DynamicsError | None]], Claim] = {}
         self._requests_told = 0
+        self._begun = False
 
     def __enter__(self) -> _Shift:
         return self
@@ -168,7 +158,7 @@ class _Shift:
         """One round: wait for a free lane and fill it, or bear a fault. False when the run has no work left."""
         try:
             fault, more = self._round()
-        except TransientError as error:  # of the ledger; those of a lane come as values
+        except (TransientError, AccessError) as error:  # of the ledger, or at the start; those of a lane come as values
             fault, more = error, True
         if more and (fault is not None or self._clock.stopping):
             self._bear(fault)
@@ -180,6 +170,9 @@ class _Shift:
             return fault, True
         if self._clock.stopping:
             return None, True
+        if not self._begun:
+            self._engine.crm.organization().must_be(self._engine.run.organization_id, self._engine.run.account)
+            self._begun = True
         claim = self._ledger.claim(self._run_id, self._worker, self._engine.chunk_size, self._engine.lease_s)
         if claim.items.empty:
             return self._idle()

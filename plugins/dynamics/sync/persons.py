@@ -76,7 +76,9 @@ class PersonFinder:
             hit = next((hits[key] for key in members if key in hits), None)
             decision = decide(self.policy, hit, None)
             if isinstance(decision, Update):
-                targets.append(_update(decision, members, records[decision.table, decision.record_id]))
+                late = chunk.late_create(members, decision.record_id)
+                record = records[decision.table, decision.record_id]
+                targets.append(late or _update(decision, members, record))
             elif isinstance(decision, Create):
                 own = [emails[key] for key in members]
                 matched_by = "email" if any(email is not None for email in own) else "name"
@@ -159,7 +161,8 @@ class PersonFinder:
             record = records.get((create.table, hold.record_id))
             if record is not None and self._is_still(newcomer, create.table, record):
                 found = Update(create.table, UUID(record["@id"]), newcomer.matched_by, 1)
-                targets.append(_update(found, create.members, record))
+                late = chunk.late_create(create.members, found.record_id)
+                targets.append(late or _update(found, create.members, record))
             elif record is None and not hold.settled:
                 create.record_id = hold.record_id
                 targets.append(create)

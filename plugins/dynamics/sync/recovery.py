@@ -86,7 +86,7 @@ def _close_lost(chunk: Chunk, ledger: Ledger, lost: list[OpenAttempt]) -> None:
     ledger.resolve([AttemptResult(attempt.attempt_id, "not_landed") for attempt in lost])
     for attempt in lost:
         key = attempt.intent.prospect_key
-        if attempt.intent.operation == "create":
-            chunk.resent.add(key)
+        if attempt.intent.operation == "create" and not attempt.told_by_another:
+            chunk.resent[key] = attempt.intent
         if chunk.attempts(key) >= MAX_ATTEMPTS:
             chunk.settle(key, Outcome.DEFERRED, reason="no_answer", table=attempt.intent.table)
