@@ -357,6 +357,21 @@ def test_of_several_users_the_one_kept_out_is_named(web: responses.RequestsMock)
     )
 
 
+def test_one_refusal_speaks_for_all_who_wait_behind_it(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    web.get(LEADS, status=403, json=error("0x80040225"))
+    web.get(LEADS, json={})
+    clock = FakeClock()
+    line = transport(clock)
+    for _ in range(3):
+        with pytest.raises(AccessError):
+            line.send(READ)
+    assert len(sent(web, LEADS)) == 1
+    clock.sleep(4.0)
+    line.send(READ)
+    assert len(sent(web, LEADS)) == 2
+
+
 # ---------------------------------------------------------------- who we are
 
 

@@ -14,6 +14,7 @@ from dynamics.core.ledger import Claim, LinkState, Outcome, Run
 from dynamics.errors import AccessError, AccountError, ServiceUnavailableError, StoppedError
 from dynamics.sync.engine import Engine
 from tests.fakes.clock import FakeClock
+from tests.fakes.crm import US
 from tests.unit.sync.test_engine import ANA, MAPPINGS, ORGANIZATION, POLICY, Stage, ana, stage, words
 
 __all__ = ["stage"]
@@ -280,6 +281,28 @@ def test_after_a_lost_update_a_prospect_that_says_the_old_again_is_read_first(st
     assert stage.leads[ANA]["jobtitle"] == "Engineer"
     assert told.outcome is (Outcome.UPDATED if landed else Outcome.UNCHANGED)
     assert [s.recovered for s in stage.told(run)] == ([True] if landed else [])
+
+
+def test_a_create_that_lands_between_our_look_and_our_question_is_told_as_created(stage: Stage) -> None:
+    """A stopped worker's request was still on the way when its successor found no record by id."""
+    run, real = stage.run(ana()), stage.crm.find
+    stage.crm.create, create = (
+        lambda table, writes: WriteReport(  # type: ignore[method-assign]
+            {write.record_id: WriteResult(write.record_id, WriteState.UNKNOWN) for write in writes}
+        ),
+        stage.crm.create,
+    )
+    process(stage, run, stage.ledger.claim(run.run_id, "stopped", 500, 60.0))
+
+    def landed(queries: Sequence[CandidateQuery]) -> list[JsonObject]:
+        stage.crm.put("lead", ANA, {"lastname": "Ruiz", "emailaddress1": "ana@orel.test"}, by=US)
+        return real(queries)
+
+    stage.crm.create, stage.crm.find = create, landed  # type: ignore[method-assign]
+    stage.drain(run)
+    [told] = stage.told(run)
+    assert (told.outcome, told.recovered, told.record_id) == (Outcome.CREATED, True, ANA)
+    assert len(stage.leads) == 1
 
 
 # ---------------------------------------------------------------- leases and stopping
