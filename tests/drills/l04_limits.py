@@ -82,6 +82,7 @@ def two_users(
 def _limit(world: World, row_s: float) -> None:
     latency = {"per_request_s": 0.05, "per_row_s": row_s}
     world.crm.control("PUT", "settings", {"limits": {}, "latency": latency})
+    world.lease_s = "60"
 
 
 def _measure(world: World, people: Sequence[dict[str, Any]], workers: int) -> Measured:

@@ -63,6 +63,7 @@ class World:
     server: PostgresServer
     connection_extra: dict[str, Any] = field(default_factory=dict)
     client_secret: str | None = None
+    lease_s: str = LEASE_S  # short, so that a dead worker is soon taken over; where load is drilled, the product's own
 
     def sync(
         self, file: Path, *, kill: str | None = None, action: str = "drill", workers: int = 1
@@ -119,7 +120,7 @@ class World:
             "AIRFLOW_CONN_DYNAMICS_AUDIT": json.dumps({"conn_type": "postgres", "extra": {"url": self.audit_url}}),
             "AIRFLOW_CONN_DYNAMICS_DEFAULT": json.dumps(account),
             "DYNAMICS_SYNC_INCLUDE": str(self.folder / "include"),
-            "DYNAMICS_SYNC_LEASE_S": LEASE_S,
+            "DYNAMICS_SYNC_LEASE_S": self.lease_s,
         }
 
     def sql(self, query: str, **parameters: Any) -> list[sa.RowMapping]:

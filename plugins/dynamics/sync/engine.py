@@ -149,7 +149,7 @@ class _Shift:
         """Whatever ends the shift: lanes finish what they have sent and give back the rest, their leases kept."""
         self._halted.set()
         while self._in_flight:
-            for future in wait(self._in_flight, self._engine.lease_s / 4, FIRST_COMPLETED).done:
+            for future in wait(self._in_flight, self._engine.lease_s / 3, FIRST_COMPLETED).done:
                 del self._in_flight[future]
             self._keep_leases()
         self._executor.shutdown()
@@ -216,7 +216,7 @@ class _Shift:
         until = None if at_most_s is None else self._clock.monotonic() + at_most_s
         fault: DynamicsError | None = None
         while self._in_flight:
-            pause_s = self._engine.lease_s / 4 if at_most_s is None else min(at_most_s, self._engine.lease_s / 4)
+            pause_s = self._engine.lease_s / 3 if at_most_s is None else min(at_most_s, self._engine.lease_s / 3)
             done, _ = wait(self._in_flight, timeout=pause_s, return_when=FIRST_COMPLETED)
             for future in done:
                 del self._in_flight[future]
@@ -232,7 +232,7 @@ class _Shift:
 
     def _keep_leases(self) -> None:
         """Chunks may wait long for the CRM: their leases are renewed well before they run out."""
-        if self._clock.monotonic() - self._leased_at < self._engine.lease_s / 4:
+        if self._clock.monotonic() - self._leased_at < self._engine.lease_s / 3:
             return
         self._leased_at = self._clock.monotonic()
         try:
