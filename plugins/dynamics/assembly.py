@@ -33,7 +33,7 @@ from dynamics.config import (
     load_action,
     load_mapping_set,
 )
-from dynamics.core.balance import Verdict, judge
+from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.capture import Selection
 from dynamics.core.crm import Organization
 from dynamics.core.ledger import Outcome, Run
@@ -44,7 +44,7 @@ from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.discovery import discover
-from dynamics.sync.engine import LANES, LEASE_S, Drained, Engine
+from dynamics.sync.engine import LANES, LEASE_S, Engine
 from dynamics.sync.ports import Source
 from dynamics.sync.preflight import preflight
 

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections import Counter
+from dataclasses import dataclass, field
 
-from dynamics.core.ledger import RunCounts
+from dynamics.core.ledger import Outcome, RunCounts
 
 
 @dataclass(frozen=True)
@@ -52,3 +53,20 @@ def judge(counts: RunCounts, max_rejected_percent: float) -> Verdict:
         limit = f"; the action allows {max_rejected_percent:g} %" if max_rejected_percent else ""
         problems.append(f"{counts.rejected} prospects were rejected{limit}: see the outcomes for columns and codes")
     return Verdict(counts, tuple(problems))
+
+
+@dataclass
+class Drained:
+    """What one worker did: the outcomes it settled and the seconds it took."""
+
+    outcomes: Counter[Outcome] = field(default_factory=Counter)
+    seconds: float = 0.0
+
+    @property
+    def settled(self) -> int:
+        return self.outcomes.total()
+
+    def __str__(self) -> str:
+        rate = self.settled / self.seconds if self.seconds else 0.0
+        words = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
+        return f"{self.settled} settled ({words or 'none'}) in {self.seconds:.1f} s, {rate:.0f} a second"

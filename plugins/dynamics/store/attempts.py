@@ -22,15 +22,19 @@ WITH intent AS MATERIALIZED (
            prospect_key bigint, fence bigint, operation text, "table" text, record_id uuid, etag text,
            content_hash text, column_hashes jsonb, changed_columns text[], matched_by text, duplicates_found bigint,
            revision bigint, generation bigint, member_keys bigint[], member_revisions bigint[])
+), overtaken AS MATERIALIZED (
+    SELECT DISTINCT n.prospect_key
+      FROM intent n
+     CROSS JOIN LATERAL unnest(n.prospect_key || n.member_keys, n.revision || n.member_revisions) AS m (key, revision)
+      JOIN sync.prospect p ON p.prospect_key = m.key
+     WHERE p.revision > m.revision
 ), sent AS (
     UPDATE sync.work_item i
        SET state = 'sent', attempts = i.attempts + CASE i.state WHEN 'claimed' THEN 1 ELSE 0 END
       FROM intent n
      WHERE i.run_id = n.run_id AND i.prospect_key = n.prospect_key AND i.fence = n.fence
-       AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
-       AND NOT EXISTS (
-           SELECT 1 FROM unnest(n.prospect_key || n.member_keys, n.revision || n.member_revisions) AS m (key, revision)
-             JOIN sync.prospect p ON p.prospect_key = m.key AND p.revision > m.revision)
+       AND i.state || '' IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
+       AND NOT EXISTS (SELECT 1 FROM overtaken o WHERE o.prospect_key = n.prospect_key)
     RETURNING i.prospect_key
 )
 INSERT INTO sync.attempt (
@@ -75,7 +79,7 @@ SELECT a.attempt_id, a.run_id, a.prospect_key, a.fence, a.operation, a.table_nam
        CAST(extract(epoch FROM i.lease_until - statement_timestamp()) AS double precision) AS leased_s
   FROM sync.attempt a
   LEFT JOIN sync.work_item i ON i.run_id = a.run_id AND i.prospect_key = a.prospect_key
-       AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
+       AND i.state || '' IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
  WHERE a.result IS NULL AND a.organization_id = :organization_id
    AND a.prospect_key = ANY(CAST(:prospect_keys AS bigint[]))
  ORDER BY a.attempt_id

@@ -52,7 +52,7 @@ SELECT l.table_name, l.match_key, l.record_id, l.prospect_key, l.settled, l.hold
        CAST(extract(epoch FROM i.lease_until - statement_timestamp()) AS double precision) AS busy_s
   FROM sync.person_lock l
   LEFT JOIN sync.work_item i ON i.run_id = l.holder_run_id AND i.prospect_key = l.holder_key
-       AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
+       AND i.state || '' IN ('claimed', 'sent') AND i.lease_until > statement_timestamp()
  WHERE l.organization_id = :organization_id
    AND (l.table_name, l.match_key) IN (SELECT table_name, match_key FROM {_WANTED})
 """)  # noqa: S608 - a constant

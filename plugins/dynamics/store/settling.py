@@ -36,7 +36,7 @@ WITH given AS MATERIALIZED (
        SET state = 'settled', worker = NULL, lease_until = NULL
       FROM given g
      WHERE i.run_id = g.run_id AND i.prospect_key = g.prospect_key AND i.fence = g.fence
-       AND i.state IN ('claimed', 'sent')
+       AND i.state || '' IN ('claimed', 'sent')
     RETURNING i.prospect_key, i.attempts
 ), told AS (
     INSERT INTO sync.outcome (
@@ -88,7 +88,7 @@ WITH given AS MATERIALIZED (
     UPDATE sync.work_item i
        SET state = 'claimed', worker = 'recovery', fence = fence + 1, lease_until = statement_timestamp()
       FROM given g
-     WHERE i.run_id = g.run_id AND i.prospect_key = g.prospect_key AND i.state <> 'settled'
+     WHERE i.run_id = g.run_id AND i.prospect_key = g.prospect_key AND i.state || '' <> 'settled'
        AND (i.lease_until IS NULL OR i.lease_until <= statement_timestamp())
     RETURNING i.prospect_key, i.fence
 )

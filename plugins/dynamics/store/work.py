@@ -68,6 +68,8 @@ SELECT p.prospect_key, p.source, p.prospect_id, p.revision, p.payload, l.fence,
  ORDER BY l.group_key, p.prospect_key
 """)
 
+# Items of a claim are found by their whole key. Their state is written as an expression in these statements, so that
+# the index of open items is no candidate: while a run goes on, its statistics may promise few where there are many.
 # A claim's items as rows. Materialized, so that the run's id is no constant to the planner: see `settling`.
 CLAIMED = """
 claimed AS MATERIALIZED (
@@ -78,7 +80,7 @@ claimed AS MATERIALIZED (
 _IF_HELD = """
   FROM claimed c
  WHERE i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence = c.fence
-   AND i.state IN ('claimed', 'sent')"""
+   AND i.state || '' IN ('claimed', 'sent')"""
 
 # Never waits: an item that is being settled or extended by another thread of the worker needs nothing more, and two
 # statements that each wait for rows of the other would be a deadlock.
@@ -86,7 +88,7 @@ _EXTEND = sa.text(f"""
 WITH {CLAIMED}, free AS MATERIALIZED (
     SELECT i.run_id, i.prospect_key FROM claimed c
       JOIN sync.work_item i ON i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence = c.fence
-     WHERE i.state IN ('claimed', 'sent')
+     WHERE i.state || '' IN ('claimed', 'sent')
        FOR UPDATE OF i SKIP LOCKED
 )
 UPDATE sync.work_item i SET lease_until = statement_timestamp() + make_interval(secs => :lease_s)

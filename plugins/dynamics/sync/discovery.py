@@ -7,6 +7,8 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
+from itertools import chain
 
 from dynamics import killpoints
 from dynamics.core.capture import Selection
@@ -34,12 +36,17 @@ def discover(
         StoppedError: this process is to stop. What was stored stays, and the run counts as not discovered.
     """
     added = 0
-    for page in source.pages(selection):
-        if clock.stopping:
-            raise StoppedError("discover prospects in", source.name, detail="this process was asked to stop")
-        added += ledger.store_prospects(run.run_id, source.name, with_match_keys(page))
-        on_stored(added)
-        killpoints.reach("K1")
+    with ThreadPoolExecutor(1, thread_name_prefix="storing") as storing:  # one page is stored while the next is read
+        stored: Future[int] | None = None
+        for page in chain(source.pages(selection), [()]):
+            keyed = with_match_keys(page) if page else []
+            if stored is not None:
+                added += stored.result()
+                on_stored(added)
+                killpoints.reach("K1")
+            if clock.stopping:
+                raise StoppedError("discover prospects in", source.name, detail="this process was asked to stop")
+            stored = storing.submit(ledger.store_prospects, run.run_id, source.name, keyed)
     ledger.group_persons(run.run_id, by_name=policy.match_by is MatchBy.EMAIL_OR_NAME)
     log.info("discovered %d prospects in %s", added, source.name)
     return added

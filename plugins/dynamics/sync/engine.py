@@ -13,9 +13,10 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 
 from dynamics import killpoints
+from dynamics.core.balance import Drained
 from dynamics.core.chunk import Chunk
 from dynamics.core.ledger import Claim, Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
@@ -35,23 +36,6 @@ LANES = 8
 LEASE_S = 60.0
 IDLE_POLL_S = 1.0
 LOG_EVERY_S = 15.0
-
-
-@dataclass
-class Drained:
-    """What one worker did: the outcomes it settled and the seconds it took."""
-
-    outcomes: Counter[Outcome] = field(default_factory=Counter)
-    seconds: float = 0.0
-
-    @property
-    def settled(self) -> int:
-        return self.outcomes.total()
-
-    def __str__(self) -> str:
-        rate = self.settled / self.seconds if self.seconds else 0.0
-        words = ", ".join(f"{count} {outcome}" for outcome, count in sorted(self.outcomes.items()))
-        return f"{self.settled} settled ({words or 'none'}) in {self.seconds:.1f} s, {rate:.0f} a second"
 
 
 @dataclass(frozen=True)
