@@ -19,7 +19,7 @@ from dynamics.store.runs import unknown_run
 from dynamics.store.transactions import LedgerPart
 
 SHARES = 4
-SMALLEST = 64
+SMALLEST = 125
 _DTYPES = {
     "prospect_key": "int64",
     "source": "str",
