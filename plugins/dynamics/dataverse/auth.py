@@ -81,6 +81,7 @@ class TokenSource:
         self._clock = clock
         self._on_token = on_token
         self._session = Session(account)
+        self._endpoints: dict[str, _MsalAnswer] = {}
         self._lock = threading.Lock()
         self._token: str | None = None
         self._use_until = 0.0
@@ -139,7 +140,7 @@ class TokenSource:
 
     def _acquire(self) -> tuple[str, float]:
         authority = self._account.authority_url
-        client = _MsalHttpClient(self._session, authority, self._account.title, self._clock)
+        client = _MsalHttpClient(self._session, authority, self._account.title, self._clock, self._endpoints)
         try:
             application = msal.ConfidentialClientApplication(
                 self._account.client_id,
@@ -160,18 +161,29 @@ class TokenSource:
 
 
 class _MsalHttpClient:
-    """The HTTP client msal is given. Stays with the authority's host; keeps faults of the service out of msal."""
+    """The HTTP client msal is given. Stays with the authority's host; keeps faults of the service out of msal.
 
-    def __init__(self, session: Session, authority: str, title: str, clock: Clock) -> None:
+    `endpoints` remembers what the authority says of itself, or each sign-in would ask for it anew.
+    """
+
+    def __init__(
+        self, session: Session, authority: str, title: str, clock: Clock, endpoints: dict[str, _MsalAnswer]
+    ) -> None:
         self._session = session
         self.title = title  # of the account, for messages
         self._host = urlsplit(authority).netloc.lower()
         self._clock = clock
+        self._endpoints = endpoints
         self.refusal = ""  # msal words a refusal anew and drops its code
         self.status: int | None = None
 
     def get(self, url: str, **content: Any) -> _MsalAnswer:
-        return self._send("GET", url, content)
+        if url not in self._endpoints:
+            given = self._send("GET", url, content)
+            if given.status_code != 200:
+                return given
+            self._endpoints[url] = given
+        return self._endpoints[url]
 
     def post(self, url: str, **content: Any) -> _MsalAnswer:
         return self._send("POST", url, content)

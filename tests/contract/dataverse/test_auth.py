@@ -206,6 +206,13 @@ def test_an_authority_nobody_knows_is_not_asked_about_at_microsoft(web: response
     assert source(authority=own).token() == "one"
 
 
+def test_the_authority_is_asked_once_where_it_signs_in(web: responses.RequestsMock) -> None:
+    sign_in(web, "one", "two")
+    tokens = source()
+    tokens.replace(tokens.token())
+    assert [call.request.url for call in web.calls] == [DISCOVERY, TOKEN, TOKEN]
+
+
 def test_a_sign_in_that_redirects_is_an_account_fault_at_once(web: responses.RequestsMock) -> None:
     sign_in(web)
     web.replace(responses.POST, TOKEN, status=302, headers={"Location": "https://elsewhere.example/"})
