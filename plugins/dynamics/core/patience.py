@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from dynamics.errors import AccessError, DynamicsError, StoppedError, TransientError
 
-OUTAGE_S = 40.0  # without a single good chunk, before a worker gives up
+OUTAGE_S = 30.0  # without a single good chunk, before a worker gives up
 FAULT_RETRY_S = 5.0
 ACCESS_WAITS_S = (4.0, 10.0)  # a secret is being exchanged, a user switched on again
 ACCESS_MEMORY_S = 60.0  # of several application users one may be locked out while the others serve

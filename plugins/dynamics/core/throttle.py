@@ -24,7 +24,7 @@ MAX_PAUSE_S = 300.0  # the length of the window that the limits are counted in
 DEFAULT_PAUSE_S = 5.0  # after a refusal that names no time
 
 MAX_BACKOFF_S = 120.0
-OUTAGE_PATIENCE_S = 45.0  # of one call, in all
+OUTAGE_PATIENCE_S = 35.0  # of one call, in all
 PAUSE_PATIENCE_S = 900.0
 
 

@@ -170,8 +170,9 @@ class Transport:
                 raise
             facts = _Facts(status=met.status, code=met.code, request_id=met.request_id)
             wait_s = gone.retry_after_s
+            detail = f"{self.account.title}: {gone.detail}; nothing is lost, it is left to the next try"
             raise ServiceUnavailableError(
-                call.operation, call.subject, detail=gone.detail, retry_after_s=wait_s, **facts
+                call.operation, call.subject, detail=detail, retry_after_s=wait_s, **facts
             ) from gone
 
     def _send(self, call: Call, repeats: _Repeats) -> Answer:

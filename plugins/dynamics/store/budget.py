@@ -72,11 +72,14 @@ class DatabaseBudget:
         self._looked_at = float("-inf")
         self._resume_at: dict[str, float] = {}
         self._failed = False
+        self._failed_at = float("-inf")
+        self._request = threading.local()  # of the thread that holds a place: when it began
 
     @contextmanager
     def slot(self, patience_s: float = OUTAGE_PATIENCE_S) -> Iterator[str]:
         """See `Budget.slot`. Raises TransientError besides: the database could not be asked."""
         place = self._enter(patience_s)
+        self._request.began = self._clock.monotonic()
         try:
             yield place.user
         finally:
@@ -96,12 +99,14 @@ class DatabaseBudget:
     def unavailable(self, user: str, seconds: float | None = None) -> None:
         """Make every worker leave the service alone for a while, longer each time."""
         del user  # it is the service that fails, whoever asks
-        self._failed = True
+        self._failed, self._failed_at = True, self._clock.monotonic()
         _told(lambda: self._places.fail(seconds))
 
     def served(self, user: str) -> None:
-        """End an outage, if there was one."""
+        """End an outage, if there was one. A request that was on its way when it began proves nothing."""
         del user
+        if getattr(self._request, "began", self._failed_at) < self._failed_at:
+            return
         if self._failed or self._plan.down:
             self._failed, self._plan = False, Plan(())
             _told(self._places.serve)
@@ -167,6 +172,8 @@ class DatabaseBudget:
 
     def _learn(self, found: Plan, users: Sequence[UserState], asked_at: float) -> None:
         with self._turn:
+            if found.down and not self._plan.down:
+                self._failed_at = max(self._failed_at, asked_at)
             self._plan, self._looked_at = found, asked_at
             self._allowed = {state.user: state.allowed for state in users}
             for state in users:

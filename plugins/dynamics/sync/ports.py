@@ -150,7 +150,7 @@ class Ledger(Protocol):
 class Budget(Protocol):
     """The request limits of one organisation, shared by every worker. Users are application users, by client id."""
 
-    def slot(self, patience_s: float = 45.0) -> AbstractContextManager[str]:
+    def slot(self, patience_s: float = 35.0) -> AbstractContextManager[str]:
         """Wait until a request may be sent, and hold a place for it. Yields the application user to send it as; empty
         means the account's own.
 

@@ -124,7 +124,7 @@ class Rotating(LocalBudget):
         self._users = cycle(users)
 
     @contextmanager
-    def slot(self, patience_s: float = 45.0) -> Iterator[str]:
+    def slot(self, patience_s: float = 35.0) -> Iterator[str]:
         with super().slot(patience_s):
             yield next(self._users)
 
