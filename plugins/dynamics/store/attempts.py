@@ -59,11 +59,15 @@ UPDATE sync.attempt a
 
 _RESOLVE = sa.text(f"{_CLOSE} WHERE a.attempt_id = r.attempt_id AND a.result IS NULL")
 
-# An attempt of an item that was lost stays open: it is the evidence that the new holder goes by.
+# An attempt of an item that was lost stays open: it is the evidence that the new holder goes by. The items are locked,
+# so that nobody claims them between this statement and the settlement: closed here and not settled there, a write that
+# has landed would be told by nobody.
 _RESOLVE_HELD = sa.text(f"""
 WITH {CLAIMED}, held AS MATERIALIZED (
     SELECT i.run_id, i.prospect_key FROM claimed c
       JOIN sync.work_item i ON i.run_id = c.run_id AND i.prospect_key = c.prospect_key AND i.fence = c.fence
+     ORDER BY i.prospect_key
+       FOR UPDATE OF i
 )
 {_CLOSE}, held h
  WHERE a.attempt_id = r.attempt_id AND a.result IS NULL

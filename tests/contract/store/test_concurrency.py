@@ -148,3 +148,21 @@ def settle_chunk(ledger: PostgresLedger, claim: Claim) -> Counter[Outcome]:
     assert ledger.settle(claim, settlements, results) == len(settlements)
     ledger.release(claim, [hold.prospect_key for hold in holds if hold.busy_until is not None], 0.0, "person_busy")
     return Counter(settlement.outcome for settlement in settlements)
+
+
+def test_an_attempt_of_an_item_that_is_lost_in_the_middle_of_its_settlement_stays_open(
+    ledger: PostgresLedger, run: Run, store: sa.Engine
+) -> None:
+    """Its lease ran out and somebody is claiming it: closed but not settled, nobody would tell of the write."""
+    discovered(ledger, run, "a")
+    claim = claimed(ledger, run)
+    (key,) = keys_of(claim)
+    number = ledger.intend(claim, [intent(claim, key)])[key]
+    settled = while_locked(
+        store,
+        "SELECT 1 FROM sync.work_item FOR UPDATE",
+        lambda: ledger.settle(claim, [created(claim, key)], [AttemptResult(number, "landed")]),
+        "UPDATE sync.work_item SET fence = fence + 1",
+    )
+    assert settled == 0
+    assert [attempt.attempt_id for attempt in ledger.open_attempts(ORGANIZATION, [key])] == [number]
