@@ -7,4 +7,4 @@ from tests.drills.world import World
 
 
 def test_f07_nobody_asks_within_a_pause(place: World) -> None:
-    assert f07_storm.waves(place, 1, count=1_000, workers=2, pause_s=2, times=2).wrong == []
+    assert f07_storm.waves(place, 1, count=2_000, workers=2, pause_s=2, times=2).wrong == []
