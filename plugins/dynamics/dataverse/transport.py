@@ -165,8 +165,8 @@ class Transport:
         try:
             return self._send(call, repeats)
         except ServiceUnavailableError as gone:
-            met = repeats.met
-            if met is None or met is gone:
+            met = repeats.met or gone
+            if met is gone and gone.status is not None:
                 raise
             facts = _Facts(status=met.status, code=met.code, request_id=met.request_id)
             wait_s = gone.retry_after_s

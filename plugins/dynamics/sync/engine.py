@@ -205,7 +205,7 @@ class _Shift:
             for future in done:
                 del self._in_flight[future]
                 outcomes, met = future.result()
-                self._note(outcomes, good=met is None)
+                self._note(outcomes, good=met is None and bool(outcomes))  # answers that were lost are nothing good
                 fault = graver(fault, met)
                 if met is not None and ends_at_once(met):
                     self._halted.set()
