@@ -66,10 +66,10 @@ class Crm(Protocol):
         """Read records by id, in the form of `find` plus `_createdby_value`; ids that do not exist are absent."""
 
     def create(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
-        """Create all rows under their ids: CreateMultiple in concurrent chunks, halved around refused rows."""
+        """Create all rows under their ids: CreateMultiple in concurrent messages, halved around refused rows."""
 
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
-        """Update rows, each on its own etag (`If-Match`), by `$batch` in concurrent chunks."""
+        """Update rows, each on its own etag (`If-Match`), by `$batch` in concurrent messages."""
 
 
 class Ledger(Protocol):
