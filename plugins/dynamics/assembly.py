@@ -6,6 +6,7 @@ is opened; a worker that finds other mapping files than the run began with refus
 
 from __future__ import annotations
 
+import logging
 import os
 import threading
 import uuid
@@ -39,7 +40,7 @@ from dynamics.core.crm import Organization
 from dynamics.core.ledger import Outcome, Run
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
-from dynamics.errors import ConfigurationError, Fault
+from dynamics.errors import ConfigurationError, Fault, TransientError
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
@@ -47,6 +48,8 @@ from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LANES, LEASE_S, Engine
 from dynamics.sync.ports import Source
 from dynamics.sync.preflight import preflight
+
+log = logging.getLogger("dynamics.sync")
 
 STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
@@ -159,6 +162,13 @@ class SyncService:
         action = _action(run)
         mappings = self._same_mappings(run, action).tables
         with self._client(action.account, self._budget(run, action.account)) as client:
+            told = 0
+
+            def settled(outcomes: Counter[Outcome]) -> None:
+                nonlocal told
+                told += self._tell_requests(run_id, client.requests - told)
+                on_settled(outcomes)
+
             engine = Engine(
                 run=run,
                 policy=action.policy(),
@@ -167,9 +177,18 @@ class SyncService:
                 crm=client,
                 clock=self.clock,
                 lease_s=lease_seconds(),
-                on_settled=on_settled,
+                on_settled=settled,
             )
             return engine.drain(worker)
+
+    def _tell_requests(self, run_id: uuid.UUID, requests: int) -> int:
+        """Count requests for the run. A statistic: when the database is away they are told with the next chunk."""
+        try:
+            self.ledger.add_requests(run_id, requests)
+        except TransientError as error:
+            log.warning("requests of run %s: %s", run_id, error)
+            return 0
+        return requests
 
     def conclude(self, run_id: uuid.UUID, max_rejected_percent: float | None = None) -> Verdict:
         """Judge and close the run. Nothing is raised: the face decides how red looks."""

@@ -17,6 +17,7 @@ from dynamics.core.crm import (
     WriteState,
 )
 from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
+from dynamics.core.throttle import Traffic
 
 US = UUID(int=1)
 SOMEBODY = UUID(int=2)
@@ -45,6 +46,7 @@ class FakeCrm:
     before_update: Callable[[str, UUID], None] = lambda table, record_id: None
     lag: set[UUID] = field(default_factory=set)  # records that queries do not see yet
     requests: int = 0
+    traffic: Traffic = field(default_factory=lambda: Traffic(sending=8))
     writes: int = 0
 
     def organization(self) -> Organization:

@@ -127,8 +127,6 @@ class FakeLedger:
         self.states[run_id] = state
         return self.counts(run_id)
 
-    def add_requests(self, run_id: UUID, requests: int) -> None: ...
-
     def counts(self, run_id: UUID) -> RunCounts:
         told = [s.outcome for (run, _), s in self.outcomes.items() if run == run_id]
         by_word = {outcome.value: told.count(outcome) for outcome in Outcome}

@@ -12,7 +12,7 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NoReturn
 
-from dynamics.captello.json_text import parse_json
+from dynamics.core.json_text import parse_json
 from dynamics.errors import Fault
 
 Entry = tuple[int, Any]  # line, and what stands there: JSON as parsed, or a Fault

@@ -14,13 +14,13 @@ from pathlib import Path
 
 from dynamics.captello.csv_rows import csv_rows
 from dynamics.captello.file_formats import Entry, json_lines, json_values
-from dynamics.captello.json_text import json_bytes
 from dynamics.captello.repeats import IdDigests, Repeats
 from dynamics.captello.selection import chooser
 from dynamics.captello.shape import shape_fault, sourced
 from dynamics.clock import SystemClock
 from dynamics.core.capture import Selection, SourcedProspect
 from dynamics.core.crm import JsonObject
+from dynamics.core.json_text import json_bytes
 from dynamics.errors import ConfigurationError, Fault, StoppedError
 from dynamics.sync.ports import Clock
 

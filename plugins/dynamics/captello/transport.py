@@ -19,8 +19,8 @@ import requests
 from requests.auth import AuthBase
 
 from dynamics.captello.account import Auth, CaptelloAccount
-from dynamics.captello.json_text import parse_json
 from dynamics.core.crm import JsonObject
+from dynamics.core.json_text import parse_json
 from dynamics.errors import (
     AccountError,
     ContractError,

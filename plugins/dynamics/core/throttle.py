@@ -29,6 +29,14 @@ PAUSE_PATIENCE_S = 900.0
 
 
 @dataclass(frozen=True)
+class Traffic:
+    """Requests of one process: on the way, and waiting for their turn."""
+
+    sending: int = 0
+    waiting: int = 0
+
+
+@dataclass(frozen=True)
 class UserState:
     """What is known of one application user.
 

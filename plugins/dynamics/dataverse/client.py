@@ -16,6 +16,7 @@ from uuid import UUID
 
 from dynamics.core.crm import CandidateQuery, JsonObject, Organization, RecordWrite, WriteReport
 from dynamics.core.metadata import TableMetadata
+from dynamics.core.throttle import Traffic
 from dynamics.dataverse import identity
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.breaker import Breakers
@@ -55,6 +56,7 @@ class DataverseClient:
         on_token: Callable[[str], None] = lambda _: None,
     ) -> None:
         self._account = account
+        self._budget = budget
         self._transport = Transport(account, budget, clock, on_token, callers + concurrency)
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="dataverse")
         self._writer = BulkWriter(
@@ -68,6 +70,11 @@ class DataverseClient:
     def requests(self) -> int:
         """HTTP requests sent to the organisation so far."""
         return self._transport.requests
+
+    @property
+    def traffic(self) -> Traffic:
+        """See `Crm.traffic`."""
+        return self._budget.traffic
 
     def organization(self) -> Organization:
         """Who we are and where. One request, then from memory."""

@@ -15,6 +15,7 @@ from dynamics.core.throttle import (
     OUTAGE_PATIENCE_S,
     CallPatience,
     Outage,
+    Traffic,
     UserState,
     after_failure,
     bounded_pause_s,
@@ -37,16 +38,28 @@ class LocalBudget:
         self._lock = threading.Lock()
         self._resume_at = self._ask_at = float("-inf")
         self._failures = 0
+        self._traffic = Traffic()
+
+    @property
+    def traffic(self) -> Traffic:
+        """See `Budget.traffic`."""
+        return self._traffic
 
     @contextmanager
     def slot(self, patience_s: float = OUTAGE_PATIENCE_S) -> Iterator[str]:
         """Hold a place for one request, from when a place is free and nothing forbids it."""
         patience = CallPatience(patience_s)
+        self._count(waiting=1)
         with self._places:
-            probe = self._wait(patience)
+            try:
+                probe = self._wait(patience)
+            finally:
+                self._count(waiting=-1)
+            self._count(sending=1)
             try:
                 yield ""
             finally:
+                self._count(sending=-1)
                 if probe:
                     self._asking.release()
 
@@ -70,6 +83,10 @@ class LocalBudget:
         """The service answers: everyone may ask."""
         del user
         self._failures = 0
+
+    def _count(self, waiting: int = 0, sending: int = 0) -> None:
+        with self._lock:
+            self._traffic = Traffic(self._traffic.sending + sending, self._traffic.waiting + waiting)
 
     def _wait(self, patience: CallPatience) -> bool:
         """Wait until a request may leave; whether it is the one that asks a failing service."""

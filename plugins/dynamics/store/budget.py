@@ -19,7 +19,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from dynamics.core.throttle import OUTAGE_PATIENCE_S, CallPatience, Plan, UserState, bounded_pause_s
+from dynamics.core.throttle import OUTAGE_PATIENCE_S, CallPatience, Plan, Traffic, UserState, bounded_pause_s
 from dynamics.errors import DynamicsError, StoppedError
 from dynamics.store.places import Place, Places
 from dynamics.sync.ports import Clock
@@ -27,10 +27,10 @@ from dynamics.sync.ports import Clock
 log = logging.getLogger("dynamics.store")
 
 LEASE_S = 10.0
-HAND_OVER_S = 2.0  # a place goes from thread to thread for so long
+HAND_OVER_S = 6.0  # a place goes from thread to thread for so long: giving it back leaves it idle for a moment
 FRESH_S = 0.25  # and only while the state of the limits is no older
-POLL_S = (0.02, 0.1)
-YIELD_S = 0.11  # other processes look meanwhile, after a place was given back for them
+POLL_S = (0.03, 0.15)
+YIELD_S = 0.16  # other processes look meanwhile, after a place was given back for them
 LOOK_AGAIN_S = 5.0  # while a long pause stands: it may have grown
 QUEUE_S = 0.25  # how often a queued thread looks whether it should give up
 
@@ -74,6 +74,12 @@ class DatabaseBudget:
         self._failed = False
         self._failed_at = float("-inf")
         self._request = threading.local()  # of the thread that holds a place: when it began
+
+    @property
+    def traffic(self) -> Traffic:
+        """See `Budget.traffic`."""
+        with self._turn:
+            return Traffic(len(self._held), self._waiting)
 
     @contextmanager
     def slot(self, patience_s: float = OUTAGE_PATIENCE_S) -> Iterator[str]:

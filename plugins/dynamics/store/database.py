@@ -11,6 +11,7 @@ from pathlib import Path
 import sqlalchemy as sa
 from sqlalchemy.exc import ArgumentError, DBAPIError
 
+from dynamics.core.json_text import parse_json
 from dynamics.errors import ConfigurationError, Fault, TransientError
 from dynamics.store.faults import SUBJECT, Trouble, classify, configuration_error, sqlstate, translate
 
@@ -46,6 +47,7 @@ def create_store(url: str | sa.URL) -> sa.Engine:
         pool_size=6,
         max_overflow=10,  # a worker has eight lanes, its dispatcher and the keeper of its places
         hide_parameters=True,  # an error must not quote a person
+        json_deserializer=parse_json,
         connect_args=_CONNECT,
     )
 

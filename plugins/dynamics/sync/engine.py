@@ -13,7 +13,7 @@ import threading
 from collections import Counter
 from collections.abc import Callable, Mapping
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from dynamics import killpoints
 from dynamics.core.balance import Drained
@@ -35,7 +35,16 @@ CHUNK_SIZE = 500
 LANES = 8
 LEASE_S = 60.0
 IDLE_POLL_S = 1.0
+BUSY_POLL_S = 0.1
 LOG_EVERY_S = 15.0
+
+
+@dataclass(frozen=True)
+class Lane:
+    """A claim that is worked on. `matched` is set when it has been decided what is to be written."""
+
+    claim: Claim
+    matched: threading.Event = field(default_factory=threading.Event)
 
 
 @dataclass(frozen=True)
@@ -68,15 +77,16 @@ class Engine:
         log.info("worker %s: %s", worker, shift.drained)
         return shift.drained
 
-    def process(self, claim: Claim, halted: threading.Event) -> tuple[Counter[Outcome], DynamicsError | None]:
+    def process(self, lane: Lane, halted: threading.Event) -> tuple[Counter[Outcome], DynamicsError | None]:
         """Take one chunk from claim to settlement. What a fault, or `halted`, left undecided is given back."""
-        chunk = Chunk(claim)
+        chunk = Chunk(lane.claim)
         fault: DynamicsError | None = None
         try:
             recover(chunk, self.run.organization_id, self.ledger, self.crm, self.clock.now())
             targets = Planner(self.run, self.policy, self.mappings, self.ledger, self.crm).plan(chunk, self.clock.now())
             close_suspects(chunk, self.ledger)
             targets = [target for target in targets if target.leader in chunk.open]  # not those given up just now
+            lane.matched.set()
             if halted.is_set() or self.clock.stopping:
                 fault = StoppedError("sync", self.run.account, detail="this worker was asked to stop")
             elif self.run.dry_run:
@@ -122,8 +132,7 @@ class _Shift:
         self._lanes = engine.lanes
         self._halted = threading.Event()
         self._executor = ThreadPoolExecutor(engine.lanes, thread_name_prefix="lane")
-        self._in_flight: dict[Future[tuple[Counter[Outcome], DynamicsError | None]], Claim] = {}
-        self._requests_told = 0
+        self._in_flight: dict[Future[tuple[Counter[Outcome], DynamicsError | None]], Lane] = {}
         self._begun = False
 
     def __enter__(self) -> _Shift:
@@ -150,9 +159,10 @@ class _Shift:
 
     def _round(self) -> tuple[DynamicsError | None, bool]:
         full = len(self._in_flight) >= self._lanes
-        if fault := self._collect(all_lanes=False, at_most_s=None if full else 0.0):
+        busy = self._is_ahead()
+        if fault := self._collect(all_lanes=False, at_most_s=None if full else BUSY_POLL_S * busy):
             return fault, True
-        if self._clock.stopping:
+        if self._clock.stopping or busy:
             return None, True
         if not self._begun:
             self._engine.crm.organization().must_be(self._engine.run.organization_id, self._engine.run.account)
@@ -161,8 +171,16 @@ class _Shift:
         if claim.items.empty:
             return self._idle()
         killpoints.reach("K2")
-        self._in_flight[self._executor.submit(self._engine.process, claim, self._halted)] = claim
+        lane = Lane(claim)
+        self._in_flight[self._executor.submit(self._engine.process, lane, self._halted)] = lane
         return None, True
+
+    def _is_ahead(self) -> bool:
+        """Whether more is being matched, or waits to be sent, than is on the way. Still more would take the processor
+        from what is to be sent next, and keep work from others."""
+        traffic = self._engine.crm.traffic
+        matching = sum(not lane.matched.is_set() for lane in self._in_flight.values())
+        return max(matching, traffic.waiting) > traffic.sending
 
     def _idle(self) -> tuple[DynamicsError | None, bool]:
         """Nothing can be claimed now: wait for a lane, or for the time of what was given back."""
@@ -220,8 +238,8 @@ class _Shift:
             return
         self._leased_at = self._clock.monotonic()
         try:
-            for claim in self._in_flight.values():
-                self._ledger.extend(claim, self._engine.lease_s)
+            for lane in self._in_flight.values():
+                self._ledger.extend(lane.claim, self._engine.lease_s)
         except TransientError as error:  # the lanes go on; should a lease run out meanwhile, the fence holds
             log.warning("worker %s: %s", self._worker, error)
 
@@ -232,17 +250,7 @@ class _Shift:
         if good:
             self._patience.see_good(now)
             self._lanes = self._engine.lanes
-        self._tell_requests()
         self._engine.on_settled(outcomes)
         if now - self._told_at >= LOG_EVERY_S:
             self._told_at = now
             log.info("worker %s: %s", self._worker, self.drained)
-
-    def _tell_requests(self) -> None:
-        """A statistic: when the database is away it is told with the next chunk."""
-        requests = self._engine.crm.requests
-        try:
-            self._ledger.add_requests(self._run_id, requests - self._requests_told)
-            self._requests_told = requests
-        except TransientError as error:
-            log.warning("worker %s: %s", self._worker, error)

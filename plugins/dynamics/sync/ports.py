@@ -27,6 +27,7 @@ from dynamics.core.ledger import (
     Settlement,
 )
 from dynamics.core.metadata import TableMetadata
+from dynamics.core.throttle import Traffic
 
 
 class Source(Protocol):
@@ -42,8 +43,8 @@ class Crm(Protocol):
     """One Dataverse organisation."""
 
     @property
-    def requests(self) -> int:
-        """HTTP requests sent so far, token requests excluded."""
+    def traffic(self) -> Traffic:
+        """See `Budget.traffic`."""
 
     def organization(self) -> Organization:
         """Ask who we are. One request, cached."""
@@ -87,8 +88,6 @@ class Ledger(Protocol):
 
     def finish_run(self, run_id: UUID, state: str, requests: int) -> RunCounts:
         """Set state ("succeeded" | "failed") and finished_at. Idempotent."""
-
-    def add_requests(self, run_id: UUID, requests: int) -> None: ...
 
     def counts(self, run_id: UUID) -> RunCounts: ...
 
@@ -149,6 +148,10 @@ class Ledger(Protocol):
 
 class Budget(Protocol):
     """The request limits of one organisation, shared by every worker. Users are application users, by client id."""
+
+    @property
+    def traffic(self) -> Traffic:
+        """The requests of this process now."""
 
     def slot(self, patience_s: float = 35.0) -> AbstractContextManager[str]:
         """Wait until a request may be sent, and hold a place for it. Yields the application user to send it as; empty

@@ -15,6 +15,7 @@ import requests
 import responses
 from urllib3.exceptions import ConnectTimeoutError, MaxRetryError, NameResolutionError, ProtocolError
 
+from dynamics.core.throttle import Traffic
 from dynamics.dataverse import session
 from dynamics.dataverse.transport import Call, Transport
 from dynamics.errors import (
@@ -40,6 +41,7 @@ class Listening:
         self.users = iter(users)
         self.slots = 0
         self.heard: list[tuple[object, ...]] = []
+        self.traffic = Traffic()
 
     @contextmanager
     def slot(self, patience_s: float = 35.0) -> Iterator[str]:

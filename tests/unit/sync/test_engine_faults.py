@@ -11,8 +11,9 @@ import pytest
 
 from dynamics.core.crm import CandidateQuery, JsonObject, RecordWrite, WriteReport, WriteResult, WriteState
 from dynamics.core.ledger import Claim, LinkState, Outcome, Run
+from dynamics.core.throttle import Traffic
 from dynamics.errors import AccessError, AccountError, ServiceUnavailableError, StoppedError
-from dynamics.sync.engine import Engine
+from dynamics.sync.engine import Engine, Lane
 from tests.fakes.clock import FakeClock
 from tests.fakes.crm import US
 from tests.unit.sync.test_engine import ANA, MAPPINGS, ORGANIZATION, POLICY, Stage, ana, stage, words
@@ -214,19 +215,31 @@ def test_of_faults_met_side_by_side_the_one_a_person_must_mend_is_told(stage: St
         Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, chunk_size=1, lanes=2).drain("w")
 
 
-def test_a_statistic_that_cannot_be_told_stops_nobody(stage: Stage) -> None:
-    def away(run_id: UUID, requests: int) -> None:
-        raise ServiceUnavailableError("add requests", "audit database")
+def test_no_more_is_claimed_than_can_be_sent_soon(stage: Stage) -> None:
+    run = stage.run(*(ana(id=f"pro_{n}", email=f"{n}@orel.test") for n in range(3)))
+    claims, early = threading.Semaphore(0), []
+    claim, find = stage.ledger.claim, stage.crm.find
 
-    stage.ledger.add_requests = away  # type: ignore[method-assign]
-    assert words(stage.sync(ana())) == [("created", None)]
+    def claimed(*facts: Any) -> Claim:
+        claims.release()
+        return claim(*facts)
+
+    def found(queries: Sequence[CandidateQuery]) -> list[JsonObject]:
+        claims.acquire()  # of the chunk that asks
+        early.append(claims.acquire(timeout=0.2))
+        return find(queries)
+
+    stage.ledger.claim, stage.crm.find = claimed, found  # type: ignore[method-assign]
+    stage.crm.traffic = Traffic(sending=0, waiting=0)
+    Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, chunk_size=1).drain("w")
+    assert early == [False, False, False]
 
 
 # ---------------------------------------------------------------- older and newer
 
 
 def process(stage: Stage, run: Run, claim: Claim) -> None:
-    Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, lanes=1).process(claim, threading.Event())
+    Engine(run, POLICY, MAPPINGS, stage.ledger, stage.crm, stage.clock, lanes=1).process(Lane(claim), threading.Event())
 
 
 def test_an_older_revision_that_joins_a_write_holds_it_up(stage: Stage) -> None:

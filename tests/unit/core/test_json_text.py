@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from dynamics.captello.json_text import json_bytes, parse_json
+from dynamics.core.json_text import json_bytes, parse_json
 
 
 @pytest.mark.parametrize("as_bytes", [True, False])
