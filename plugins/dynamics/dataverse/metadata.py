@@ -7,14 +7,14 @@ Source: Microsoft Learn, "Query table definitions using the Web API", "Use bulk 
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from typing import Any, NamedTuple
 from urllib.parse import quote
 
 import orjson
 
 from dynamics.core.crm import JsonObject
-from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
+from dynamics.core.metadata import Column, DateBehavior, RequiredLevel, TableMetadata
 from dynamics.dataverse.batch import Part, read_batch
 from dynamics.dataverse.faults import read_fault, safe_message
 from dynamics.dataverse.session import Answer
@@ -46,9 +46,12 @@ CASTS = (
     _Cast("State", "LogicalName", _OPTIONS),
     _Cast("Status", "LogicalName", _OPTIONS),
     _Cast("Boolean", "LogicalName", "OptionSet($select=TrueOption,FalseOption)"),
+    _Cast("Lookup", "LogicalName,Targets"),
 )
-_TABLE = "LogicalName,EntitySetName,PrimaryIdAttribute"
-_ATTRIBUTE = "LogicalName,AttributeType,AttributeTypeName,RequiredLevel,IsValidForCreate,IsValidForUpdate,AttributeOf"
+OWNERS = ("systemuser", "team")  # relationships call both "owner"
+_TABLE = "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute"
+_ATTRIBUTE = "LogicalName,DisplayName,AttributeType,AttributeTypeName,RequiredLevel,IsValidForCreate,IsValidForUpdate,AttributeOf"
+_RELATIONSHIP = "ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName"
 
 
 def read_table(transport: Transport, table: str) -> TableMetadata:
@@ -60,16 +63,21 @@ def read_table(transport: Transport, table: str) -> TableMetadata:
     """
     root = f"EntityDefinitions(LogicalName='{quote(table, safe='')}')"
     answers = read_batch(transport, OPERATION, table, [_get(path) for path in _paths(root, table)])
-    definition, attributes, *casts = (_json(table, answer) for answer in answers[:-1])
+    definition, attributes, relationships, *casts = (_json(table, answer) for answer in answers[:-1])
     try:
         details = {attribute["LogicalName"]: attribute for cast in casts for attribute in cast["value"]}
-        columns = [_column(attribute, details.get(attribute["LogicalName"], {})) for attribute in attributes["value"]]
+        bound_by = _bound_by(relationships["value"])
+        columns = [
+            _column(attribute, details.get(attribute["LogicalName"], {}), bound_by.get(attribute["LogicalName"], {}))
+            for attribute in attributes["value"]
+        ]
         return TableMetadata(
             logical_name=definition["LogicalName"],
             entity_set=definition["EntitySetName"],
             primary_id=definition["PrimaryIdAttribute"],
             columns={column.logical_name: column for column in columns if column is not None},
             bulk_create=_offers_bulk_create(answers[-1]),
+            primary_name=definition.get("PrimaryNameAttribute") or "",
         )
     except (KeyError, TypeError, ValueError) as odd:
         raise ContractError(OPERATION, table, detail="the metadata is not in the known form") from odd
@@ -83,7 +91,8 @@ def _paths(root: str, table: str) -> list[str]:
     ]
     condition = f"sdkmessageid/name eq 'CreateMultiple' and primaryobjecttypecode eq '{table}'"
     bulk = f"sdkmessagefilters?$select=sdkmessagefilterid&$filter={quote(condition, safe='')}"
-    return [f"{root}?$select={_TABLE}", f"{root}/Attributes?$select={_ATTRIBUTE}", *casts, bulk]
+    relationships = f"{root}/ManyToOneRelationships?$select={_RELATIONSHIP}"
+    return [f"{root}?$select={_TABLE}", f"{root}/Attributes?$select={_ATTRIBUTE}", relationships, *casts, bulk]
 
 
 def _get(path: str) -> Part:
@@ -110,12 +119,25 @@ def _offers_bulk_create(answer: Answer) -> bool:
     return bool(orjson.loads(answer.body).get("value"))
 
 
-def _column(attribute: JsonObject, detail: JsonObject) -> Column | None:
+def _bound_by(relationships: Iterable[JsonObject]) -> dict[str, dict[str, str]]:
+    """Lookup column -> target table -> navigation property."""
+    found: dict[str, dict[str, str]] = {}
+    for each in relationships:
+        targets = OWNERS if each["ReferencedEntity"] == "owner" else (each["ReferencedEntity"],)
+        for target in targets:
+            found.setdefault(each["ReferencingAttribute"], {})[target] = each["ReferencingEntityNavigationPropertyName"]
+    return found
+
+
+def _column(attribute: JsonObject, detail: JsonObject, bound_by: Mapping[str, str]) -> Column | None:
     if attribute.get("AttributeOf"):
         return None
     type_name = (attribute.get("AttributeTypeName") or {}).get("Value")
     multiple = type_name == "MultiSelectPicklistType"  # whose AttributeType is the one word Virtual
     level = (attribute.get("RequiredLevel") or {}).get("Value")
+    behavior = (detail.get("DateTimeBehavior") or {}).get("Value")
+    options = _options(detail)
+    targets = [target for target in detail.get("Targets") or bound_by if target in bound_by]
     return Column(
         logical_name=attribute["LogicalName"],
         type="MultiSelectPicklist" if multiple else attribute["AttributeType"],
@@ -126,8 +148,11 @@ def _column(attribute: JsonObject, detail: JsonObject) -> Column | None:
         minimum=_real(detail.get("MinValue")),
         maximum=_real(detail.get("MaxValue")),
         precision=_whole(detail.get("Precision")),
-        date_only=(detail.get("DateTimeBehavior") or {}).get("Value") == "DateOnly",
-        options=_options(detail),
+        behavior=DateBehavior(behavior) if behavior in set(DateBehavior) else DateBehavior.USER_LOCAL,
+        options={value: labels[0] for value, labels in options.items()},
+        labels=options,
+        navigation={target: bound_by[target] for target in targets},
+        label=next(iter(_labels(attribute.get("DisplayName"))), ""),
     )
 
 
@@ -139,15 +164,15 @@ def _real(value: object) -> float | None:
     return float(value) if isinstance(value, int | float) else None
 
 
-def _options(detail: JsonObject) -> Mapping[int, str]:
-    """Value -> label, as the application user reads it. A boolean's options stand apart, as 1 and 0."""
+def _options(detail: JsonObject) -> dict[int, tuple[str, ...]]:
+    """Value -> labels, as the application user reads it first. A boolean's options stand apart, as 1 and 0."""
     sets = [detail.get(name) or {} for name in ("OptionSet", "GlobalOptionSet")]
     options = [option for found in sets for option in found.get("Options") or []]
     options += [found[name] for found in sets for name in ("TrueOption", "FalseOption") if found.get(name)]
-    return {int(option["Value"]): _label(option) for option in options}
+    return {int(option["Value"]): _labels(option.get("Label")) or (str(option["Value"]),) for option in options}
 
 
-def _label(option: JsonObject) -> str:
-    label = option.get("Label") or {}
-    said = label.get("UserLocalizedLabel") or next(iter(label.get("LocalizedLabels") or []), None) or {}
-    return str(said.get("Label") or option["Value"])
+def _labels(label: JsonObject | None) -> tuple[str, ...]:
+    """The texts of a label, the application user's language first, each once."""
+    said = [(label or {}).get("UserLocalizedLabel"), *((label or {}).get("LocalizedLabels") or [])]
+    return tuple(dict.fromkeys(str(each["Label"]) for each in said if each and each.get("Label")))

@@ -34,13 +34,38 @@ ATTRIBUTES = [
         "RequiredLevel": {"Value": "SomethingNew"},
         "IsValidForUpdate": False,
     },
+    {
+        "LogicalName": "customerid",
+        "AttributeType": "Customer",
+        "DisplayName": {"LocalizedLabels": [{"Label": "Kunde"}]},
+    },
+    {"LogicalName": "ownerid", "AttributeType": "Owner"},
+]
+EMPLOYER = {"LogicalName": "customerid", "Targets": ["contact", "account", "unknown"]}
+RELATIONSHIPS = [
+    {
+        "ReferencingAttribute": column,
+        "ReferencedEntity": target,
+        "ReferencingEntityNavigationPropertyName": navigation,
+    }
+    for column, target, navigation in (
+        ("customerid", "account", "customerid_account"),
+        ("customerid", "contact", "customerid_contact"),
+        ("ownerid", "owner", "ownerid"),
+    )
 ]
 TOPICS = {
     "LogicalName": "new_topics",
     "OptionSet": None,
     "GlobalOptionSet": {
         "Options": [
-            {"Value": 1, "Label": {"UserLocalizedLabel": {"Label": "Labs"}}},
+            {
+                "Value": 1,
+                "Label": {
+                    "UserLocalizedLabel": {"Label": "Labs"},
+                    "LocalizedLabels": [{"Label": "Labore"}, {"Label": "Labs"}],
+                },
+            },
             {"Value": 2, "Label": {"UserLocalizedLabel": None, "LocalizedLabels": [{"Label": "Optik"}]}},
             {"Value": 3, "Label": {"UserLocalizedLabel": None, "LocalizedLabels": []}},
         ]
@@ -60,13 +85,17 @@ def table(
                 fates.append(bulk)
             elif "MultiSelectPicklistAttributeMetadata" in line:
                 fates.append((200, {}, {"value": [TOPICS]}))
+            elif "LookupAttributeMetadata" in line:
+                fates.append((200, {}, {"value": [EMPLOYER]}))
             elif "AttributeMetadata" in line:
                 fates.append((200, {}, {"value": []}))
+            elif "/ManyToOneRelationships?" in line:
+                fates.append((200, {}, {"value": RELATIONSHIPS}))
             elif "/Attributes?" in line:
                 fates.append((200, {}, {"value": ATTRIBUTES}))
             else:
                 fates.append(definition)
-        assert len(fates) == len(CASTS) + 3
+        assert len(fates) == len(CASTS) + 4
         return batch_answer(*fates)
 
     sign_in(web)
@@ -76,10 +105,15 @@ def table(
 def test_a_table_is_one_request(web: responses.RequestsMock) -> None:
     table(web)
     lead = read_table(transport(), "lead")
-    assert set(lead.columns) == {"subject", "new_topics"}  # companions are left out
+    assert set(lead.columns) == {"subject", "new_topics", "customerid", "ownerid"}  # companions are left out
     topics = lead.columns["new_topics"]
     assert (topics.type, topics.required, topics.updatable) == ("MultiSelectPicklist", RequiredLevel.NONE, False)
     assert topics.options == {1: "Labs", 2: "Optik", 3: "3"}
+    assert topics.labels == {1: ("Labs", "Labore"), 2: ("Optik",), 3: ("3",)}
+    customer, owner = lead.columns["customerid"], lead.columns["ownerid"]
+    assert list(customer.navigation.items()) == [("contact", "customerid_contact"), ("account", "customerid_account")]
+    assert (customer.label, topics.label) == ("Kunde", "")
+    assert owner.navigation == {"systemuser": "ownerid", "team": "ownerid"}
     assert lead.columns["subject"].required is RequiredLevel.APPLICATION
     assert len(sent(web, BATCH)) == 1
 

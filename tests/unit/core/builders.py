@@ -8,7 +8,7 @@ from typing import Any
 import pandas as pd
 from hypothesis import settings
 
-from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
+from dynamics.core.metadata import Column, DateBehavior, RequiredLevel, TableMetadata
 from dynamics.core.prospect import prospect_frame
 
 modest = settings(deadline=None, max_examples=60, derandomize=bool(os.environ.get("CI")))
@@ -69,7 +69,7 @@ LEAD = table(
     Column("numberofemployees", "Integer", minimum=0, maximum=1_000_000),
     Column("budgetamount", "Money", minimum=0, maximum=1e12, precision=2),
     Column("donotphone", "Boolean"),
-    Column("estimatedclosedate", "DateTime", date_only=True),
+    Column("estimatedclosedate", "DateTime", behavior=DateBehavior.DATE_ONLY),
     Column("lastonholdtime", "DateTime"),
     Column("parentaccountid", "Lookup"),
     Column("ownerid", "Owner", RequiredLevel.SYSTEM),
