@@ -50,7 +50,10 @@ CASTS = (
 )
 OWNERS = ("systemuser", "team")  # relationships call both "owner"
 _TABLE = "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute"
-_ATTRIBUTE = "LogicalName,DisplayName,AttributeType,AttributeTypeName,RequiredLevel,IsValidForCreate,IsValidForUpdate,AttributeOf"
+_ATTRIBUTE = ",".join(
+    ("LogicalName", "DisplayName", "AttributeType", "AttributeTypeName", "AttributeOf")
+    + ("RequiredLevel", "IsValidForCreate", "IsValidForUpdate")
+)
 _RELATIONSHIP = "ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName"
 
 
