@@ -50,10 +50,8 @@ CASTS = (
 )
 OWNERS = ("systemuser", "team")  # relationships call both "owner"
 _TABLE = "LogicalName,EntitySetName,PrimaryIdAttribute,PrimaryNameAttribute"
-_ATTRIBUTE = ",".join(
-    ("LogicalName", "DisplayName", "AttributeType", "AttributeTypeName", "AttributeOf")
-    + ("RequiredLevel", "IsValidForCreate", "IsValidForUpdate")
-)
+_NAMES = "LogicalName,DisplayName,AttributeType,AttributeTypeName,AttributeOf"
+_ATTRIBUTE = f"{_NAMES},RequiredLevel,IsValidForCreate,IsValidForUpdate"
 _RELATIONSHIP = "ReferencingAttribute,ReferencedEntity,ReferencingEntityNavigationPropertyName"
 
 
