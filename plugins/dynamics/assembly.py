@@ -131,6 +131,7 @@ class SyncService:
                 dag_run_id=request.dag_run_id,
             )
         )
+        self._budget(run, run.account).answers()
         stale_s = STALE_AFTER_LEASES * lease_seconds()
         self.ledger.abandon_stale_runs(run.account, run.organization_id, stale_s, run.run_id)
         return run

@@ -117,6 +117,10 @@ class DatabaseBudget:
             self._failed, self._plan = False, Plan(())
             _told(self._places.serve)
 
+    def answers(self) -> None:
+        """The service has just answered somebody who did not ask here: an outage that is still waited out is over."""
+        _told(self._places.end_outage)
+
     # ------------------------------------------------------------ places
 
     def _enter(self, patience_s: float) -> Place:

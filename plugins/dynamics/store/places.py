@@ -109,6 +109,7 @@ UPDATE sync.outage SET failures = :failures, wait_until = {_NOW} + make_interval
 
 # A pause the service asked for stands, whoever was served meanwhile.
 _SERVE = sa.text("UPDATE sync.outage SET failures = 0 WHERE organization_id = :organization_id AND failures > 0")
+_END = sa.text("UPDATE sync.outage SET failures = 0, wait_until = NULL WHERE organization_id = :organization_id")
 
 
 @dataclass(frozen=True)
@@ -179,6 +180,10 @@ class Places:
     def serve(self) -> None:
         """The service answered."""
         self._run("end an outage", _SERVE)
+
+    def end_outage(self) -> None:
+        """The service answers somebody who did not wait for a place: nobody needs to wait for it any longer."""
+        self._run("end an outage", _END)
 
     def _run(self, operation: str, statement: sa.TextClause, **facts: object) -> None:
         def work(connection: sa.Connection) -> None:

@@ -415,6 +415,18 @@ def test_in_an_hour_of_failures_eight_workers_send_sixty_requests_at_most(store:
     assert rows(store, "SELECT 1 FROM sync.outage WHERE failures > 20")
 
 
+def test_whoever_sees_the_service_answer_ends_an_outage_that_is_still_waited_out(
+    store: sa.Engine, clock: ManualClock
+) -> None:
+    failing, fresh = budget(store, clock), budget(store, clock)
+    failing.unavailable("app", 200.0)
+    with pytest.raises(ServiceUnavailableError), fresh.slot():
+        pass
+    fresh.answers()
+    with fresh.slot() as user, budget(store, clock).slot():  # and not one request alone
+        assert user == "app"
+
+
 def test_a_request_that_was_on_its_way_when_an_outage_began_does_not_end_it(store: sa.Engine) -> None:
     shared = DatabaseBudget(store, ORGANIZATION, ["app"], SystemClock())
     failed, served = threading.Event(), threading.Event()
