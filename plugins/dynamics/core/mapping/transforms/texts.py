@@ -110,10 +110,10 @@ def email(argument: str | None, _: ValueTables) -> Convert:
     return convert
 
 
-@argument_step("country(code)", ("Germany", "DE"), ("gb", "GB"))
+@argument_step("country(code)", ("Deutschland", "DE"), ("gb", "GB"), ("Utopia", "Utopia"))
 def country(form: str | None, _: ValueTables) -> Convert:
-    """The English name of a country for its two-letter code; with `code` the code for an English name. What is neither
-    stays as it is."""
+    """The English name of a country, from its two-letter code or its name in any of some thirty languages; with `code`
+    the two letters. What is neither stays as it is."""
     if form not in (None, "code"):
         raise BadArgumentError("'country' is written country for the name or country(code) for the two letters")
 
