@@ -1,21 +1,37 @@
 """The names by which a mapping asks for a prospect's values, and how each is read from a captured payload.
 
 Leaves blanks, frames and captures to `prospect`. A path is one of `STANDARD`, or begins with a family of `FAMILIES` and
-goes on with a key of the customer's own (`custom.budget`). Source: prospect schema of the Capture Source API v1.
+goes on with a key of the customer's own (`custom.budget`). A reader takes a whole chunk at once: there are many paths,
+and most are found by one look. Source: prospect schema of the Capture Source API v1.
 """
 
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
-Payload = Mapping[str, Any]
-Captures = Sequence[Payload]  # a prospect's complete submissions, newest first
-Reader = Callable[[Payload, Captures], object]
+from dynamics.core.gathered import (
+    Captures,
+    Payload,
+    all_answers,
+    all_consents,
+    all_events,
+    all_notes,
+    all_transcripts,
+    last_consent,
+    latest_note,
+    newest_answer,
+    on_an_envelope,
+    untyped,
+    within,
+)
+
+Read = Callable[[Payload, Captures], object]  # one prospect's value
 
 _ADDRESS_PARTS = ("line1", "line2", "city", "region", "postal_code", "country", "country_code")
+_ADDRESS_KINDS = ("work", "home", "other")
+_EMAIL_KINDS = ("work", "personal", "other")
 _PHONE_KINDS = ("work", "mobile", "home", "fax", "other")
 _PHONE_PARTS = ("raw", "e164", "extension")
 _CONSENT_PARTS = ("state", "recorded_at", "channel", "legal_basis", "method", "statement", "statement_version")
@@ -30,6 +46,35 @@ FAMILIES = {
 }
 
 
+class Prospects:
+    """The prospects of a chunk, with what several paths look for found once."""
+
+    def __init__(self, payloads: Sequence[Payload], captures: Sequence[Captures]) -> None:
+        self.payloads = payloads
+        self.captures = captures
+        self._kinds: dict[tuple[str, str | None], list[Payload]] = {}
+
+    def of_kind(self, group: str, kind: str) -> list[Payload]:
+        """The telephone, e-mail or address of a kind; empty where there is none."""
+        if (group, kind) not in self._kinds:
+            self._kinds[group, kind] = [_of_kind(payload.get(group), kind) for payload in self.payloads]
+        return self._kinds[group, kind]
+
+    def addresses(self, kind: str | None) -> list[Payload]:
+        """The addresses of a kind; of no kind in particular the work address, without one the first."""
+        if kind is not None:
+            return self.of_kind("addresses", kind)
+        if ("addresses", None) not in self._kinds:
+            pairs = zip(self.of_kind("addresses", "work"), self.payloads, strict=True)
+            self._kinds["addresses", None] = [
+                work or next(iter(payload.get("addresses") or ()), {}) for work, payload in pairs
+            ]
+        return self._kinds["addresses", None]
+
+
+Reader = Callable[[Prospects], list[object]]
+
+
 def reader_of(path: str) -> Reader | None:
     """How to read a path, None when no prospect has it."""
     known = STANDARD.get(path)
@@ -39,12 +84,12 @@ def reader_of(path: str) -> Reader | None:
     if not rest:
         return None
     if family == "custom":
-        return partial(_custom, rest)
+        return _each(partial(_custom, rest))
     if family == "answer":
-        return partial(_answer, rest)
+        return _each(partial(newest_answer, rest))
     if family == "consent":
         purpose, _, name = rest.rpartition(".")
-        return partial(_consent, purpose, name) if purpose and name in _CONSENT_PARTS else None
+        return _each(partial(_consent, purpose, name)) if purpose and name in _CONSENT_PARTS else None
     if family in ("external_ids", "social"):
         return partial(_member, family, rest)
     return None
@@ -68,12 +113,17 @@ def path_fault(path: str) -> str | None:
 # ---------------------------------------------------------------- readers
 
 
-def _plain(name: str, payload: Payload, _: Captures) -> object:
-    return payload.get(name)
+def _each(read: Read) -> Reader:
+    return lambda chunk: [read(*both) for both in zip(chunk.payloads, chunk.captures, strict=True)]
 
 
-def _member(group: str, name: str, payload: Payload, _: Captures) -> object:
-    return (payload.get(group) or {}).get(name)
+def _plain(name: str, chunk: Prospects) -> list[object]:
+    return [payload.get(name) for payload in chunk.payloads]
+
+
+def _member(group: str, name: str, chunk: Prospects) -> list[object]:
+    groups = [payload.get(group) for payload in chunk.payloads]
+    return [members.get(name) if members else None for members in groups]
 
 
 def _full_name(payload: Payload, _: Captures) -> object:
@@ -84,30 +134,30 @@ def _money(group: str, name: str, part: str, payload: Payload, _: Captures) -> o
     return ((payload.get(group) or {}).get(name) or {}).get(part)
 
 
-def _phone(kind: str, payload: Payload, _: Captures) -> object:
-    entry = _of_kind(payload.get("phones"), kind)
+def _phone(kind: str, chunk: Prospects) -> list[object]:
+    return [_dialled(entry) for entry in chunk.of_kind("phones", kind)]
+
+
+def _dialled(entry: Payload) -> object:
     number = entry.get("e164")
     if not number:
         return entry.get("raw")
     return f"{number} x{entry['extension']}" if entry.get("extension") else number
 
 
-def _phone_part(kind: str, part: str, payload: Payload, _: Captures) -> object:
-    return _of_kind(payload.get("phones"), kind).get(part)
+def _of_kind_part(group: str, kind: str, part: str, chunk: Prospects) -> list[object]:
+    return [entry.get(part) for entry in chunk.of_kind(group, kind)]
 
 
-def _email(kind: str, payload: Payload, _: Captures) -> object:
-    return _of_kind(payload.get("emails"), kind).get("address")
-
-
-def _address(kind: str | None, part: str, payload: Payload, _: Captures) -> object:
-    addresses = payload.get("addresses")
-    address = _of_kind(addresses, kind or "work")
-    if kind is None and not address and addresses:
-        address = addresses[0]
+def _address(kind: str | None, part: str, chunk: Prospects) -> list[object]:
+    addresses = chunk.addresses(kind)
     if part == "country":
-        return address.get("country") or address.get("country_code")
-    return address.get(part)
+        return [address.get("country") or address.get("country_code") for address in addresses]
+    return [address.get(part) for address in addresses]
+
+
+def _whole_address(kind: str | None, chunk: Prospects) -> list[object]:
+    return [on_an_envelope(address) for address in chunk.addresses(kind)]
 
 
 def _custom(key: str, payload: Payload, _: Captures) -> object:
@@ -116,46 +166,23 @@ def _custom(key: str, payload: Payload, _: Captures) -> object:
         typed = fields.get(key.removesuffix(".currency"))
         money = typed.get("value") if isinstance(typed, dict) else None
         return money.get("currency") if isinstance(money, dict) else None
-    return _untyped(fields.get(key))
+    return untyped(fields.get(key))
 
 
 def _consent(purpose: str, part: str, payload: Payload, _: Captures) -> object:
-    """Of several statements about one purpose, the one recorded last holds."""
-    stated = [consent for consent in payload.get("consents") or () if consent.get("purpose") == purpose]
-    return max(stated, key=lambda consent: str(consent.get("recorded_at"))).get(part) if stated else None
+    return last_consent(purpose, payload).get(part)
 
 
-def _capture(path: tuple[str, ...], _: Payload, captures: Captures) -> object:
-    value: Any = captures[0] if captures else None
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+def _capture(path: tuple[str, ...], chunk: Prospects) -> list[object]:
+    return [within(done[0], path) if done else None for done in chunk.captures]
 
 
-def _answer(key: str, _: Payload, captures: Captures) -> object:
-    """The newest answer: a later scan that did not ask again leaves the earlier answer standing."""
-    for answer in _answers(captures):
-        if key in (answer.get("key"), answer.get("element_id")):
-            said = _answer_value(answer)
-            if said is not None:
-                return said
-    return None
+def _first_captured_at(_: Payload, captures: Captures) -> object:
+    return captures[-1].get("captured_at") if captures else None
 
 
-def _all_answers(_: Payload, captures: Captures) -> object:
-    """One line a question, with its answer behind it; of a question asked again the newest answer."""
-    lines: dict[str, str] = {}
-    for answer in _answers(captures):
-        said = _answer_value(answer)
-        if said is not None:
-            lines.setdefault(str(answer.get("question")), _as_text(said))
-    return "\n".join(_said(question.strip(), text) for question, text in lines.items())
-
-
-def _all_notes(payload: Payload, _: Captures) -> object:
-    """The notes' texts in the order in which they were taken, one below the other."""
-    notes = sorted(payload.get("notes") or (), key=lambda note: str(note.get("created_at")))
-    return "\n".join(text for note in notes if (text := str(note.get("text") or "").strip()))
+def _count(_: Payload, captures: Captures) -> object:
+    return len(captures) or None
 
 
 # ---------------------------------------------------------------- pieces
@@ -166,36 +193,6 @@ def _of_kind(entries: Sequence[Payload] | None, kind: str) -> Payload:
         if entry.get("kind") == kind:
             return entry
     return {}
-
-
-def _answers(captures: Captures) -> Iterator[Payload]:
-    return (answer for capture in captures for answer in capture.get("answers") or ())
-
-
-def _answer_value(answer: Payload) -> object:
-    labels = answer.get("labels")
-    value = labels if labels else _untyped(answer.get("value"))
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    return None if value == "" or value == [] else value
-
-
-def _untyped(value: Any) -> object:
-    """A custom value without its wrapping: a choice's label, an amount of money, else the value."""
-    if not isinstance(value, dict):
-        return value
-    inner = value.get("value")
-    if isinstance(inner, dict):
-        return inner.get("amount", inner)
-    return value.get("label") or inner
-
-
-def _said(question: str, text: str) -> str:
-    return f"{question} {text}" if question.endswith(("?", ":", "？", "：")) else f"{question}: {text}"
-
-
-def _as_text(value: object) -> str:
-    return "; ".join(map(_as_text, value)) if isinstance(value, list) else str(value)
 
 
 # ---------------------------------------------------------------- the names
@@ -214,7 +211,7 @@ _MEMBERS = {
 _CAPTURED = {
     "submission": "id captured_at received_at updated_at method station.id station.name station.code badge.id "
     "badge.raw badge.symbology badge.provider device.id device.platform device.name location.latitude "
-    "location.longitude",
+    "location.longitude location.accuracy_m hold_reason is_duplicate_of actions",
     "event": "id name code",
     "form": "id name code",
     "captured_by": "id email name",
@@ -225,11 +222,17 @@ def _standard() -> dict[str, Reader]:
     """Every path without a key of the customer's own."""
     readers: dict[str, Reader] = {
         "prospect_id": partial(_plain, "id"),
-        "full_name": _full_name,
-        "notes.all": _all_notes,
-        "answers.all": _all_answers,
-        "company.annual_revenue": partial(_money, "company", "annual_revenue", "amount"),
-        "company.annual_revenue.currency": partial(_money, "company", "annual_revenue", "currency"),
+        "full_name": _each(_full_name),
+        "notes.all": _each(all_notes),
+        "notes.latest": _each(latest_note),
+        "answers.all": _each(all_answers),
+        "consents.all": _each(all_consents),
+        "transcripts.all": _each(all_transcripts),
+        "events.all": _each(all_events),
+        "submission.count": _each(_count),
+        "submission.first_captured_at": _each(_first_captured_at),
+        "company.annual_revenue": _each(partial(_money, "company", "annual_revenue", "amount")),
+        "company.annual_revenue.currency": _each(partial(_money, "company", "annual_revenue", "currency")),
     }
     readers |= {name: partial(_plain, name) for name in _PLAIN.split()}
     for group, names in _MEMBERS.items():
@@ -239,11 +242,12 @@ def _standard() -> dict[str, Reader]:
         readers |= {f"{group}.{name}": partial(_capture, (*stem, *name.split("."))) for name in names.split()}
     for kind in _PHONE_KINDS:
         readers[f"phones.{kind}"] = partial(_phone, kind)
-        readers |= {f"phones.{kind}.{part}": partial(_phone_part, kind, part) for part in _PHONE_PARTS}
-    readers |= {f"emails.{kind}": partial(_email, kind) for kind in ("work", "personal", "other")}
-    for part in _ADDRESS_PARTS:
-        readers[f"address.{part}"] = partial(_address, None, part)
-        readers |= {f"address.{kind}.{part}": partial(_address, kind, part) for kind in ("work", "home", "other")}
+        readers |= {f"phones.{kind}.{part}": partial(_of_kind_part, "phones", kind, part) for part in _PHONE_PARTS}
+    readers |= {f"emails.{kind}": partial(_of_kind_part, "emails", kind, "address") for kind in _EMAIL_KINDS}
+    for each in (None, *_ADDRESS_KINDS):
+        stem_name = f"address.{each}" if each else "address"
+        readers[f"{stem_name}.all"] = partial(_whole_address, each)
+        readers |= {f"{stem_name}.{part}": partial(_address, each, part) for part in _ADDRESS_PARTS}
     return readers
 
 
