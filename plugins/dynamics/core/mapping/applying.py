@@ -66,7 +66,7 @@ def apply_mapping(mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata
     Raises:
         ConfigurationError: a column or its type has changed since the mapping was checked.
     """
-    chunk = _Chunk(mapping, frame)
+    chunk = Chunk(mapping, frame)
     columns: dict[str, pd.Series[Any]] = {}
     defaults: dict[str, object] = {}
     for rule in mapping.rows:
@@ -85,7 +85,7 @@ def update_values(mapped: Mapped, label: Hashable) -> dict[str, object]:
     return {name: value for name, value in mapped.by_label[label].items() if value is not None or name in mapped.clear}
 
 
-class _Chunk:
+class Chunk:
     """One chunk on its way through a mapping: cleaned source values, and what was noted about them."""
 
     def __init__(self, mapping: Mapping, frame: pd.DataFrame) -> None:
@@ -98,7 +98,7 @@ class _Chunk:
 
     def fitted(self, rule: Rule, column: Column, convert: Coercer) -> Cells:
         """The rule's column; prospects whose value does not fit are noted."""
-        cells = self._origin(rule)
+        cells = self.origin(rule)
         for step in rule.steps:
             cells = step.over(cells, self.regions)
         if rule.truncates and column.max_length is not None:
@@ -110,7 +110,8 @@ class _Chunk:
                 self.rejects.setdefault(label, reject)
         return [None if isinstance(cell, Misfit) else cell for cell in fitted]
 
-    def _origin(self, rule: Rule) -> Cells:
+    def origin(self, rule: Rule) -> Cells:
+        """The rule's source, before any step."""
         origin = rule.origin
         if isinstance(origin, Path):
             return self.values[origin.path]

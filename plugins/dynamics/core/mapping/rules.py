@@ -34,12 +34,18 @@ class Constant:
 
     text: str
 
+    def __str__(self) -> str:
+        return f"={self.text}"
+
 
 @dataclass(frozen=True)
 class Path:
     """One value of the prospect."""
 
     path: str
+
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,14 @@ class Template:
     literals: tuple[str, ...]
     paths: tuple[str, ...]
 
+    def __str__(self) -> str:
+        written = [text.replace("\n", "\\n").replace("\t", "\\t") for text in self.literals]
+        between = zip(self.paths, written[1:], strict=True)
+        return written[0] + "".join(f"{{{path}}}{text}" for path, text in between)
+
 
 Origin = Constant | Path | Template
+"""Where a value comes from; `str()` gives it as it stands in the table."""
 
 
 @dataclass(frozen=True)

@@ -32,6 +32,11 @@ class Step:
     name: str
     convert: Convert
     outputs: tuple[str, ...] = ()
+    argument: str | None = None
+
+    def __str__(self) -> str:
+        """As it stands in the table."""
+        return self.name if self.argument is None else f"{self.name}({self.argument})"
 
     def over(self, cells: Sequence[object], regions: Sequence[str | None]) -> list[object]:
         """The column after this step; blanks and misfits pass, a result of nothing is a blank."""
@@ -58,7 +63,7 @@ def build_step(name: str, argument: str | None, tables: ValueTables) -> Step:
             raise BadArgumentError(f"'{name}' takes no argument")
         return Step(name, _PLAIN[name])
     convert = _WITH_ARGUMENT[name](argument, tables)
-    return Step(name, convert, tuple(tables[argument].values()) if name == "map" and argument else ())
+    return Step(name, convert, tuple(tables[argument].values()) if name == "map" and argument else (), argument)
 
 
 # ---------------------------------------------------------------- text

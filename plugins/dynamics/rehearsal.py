@@ -1,0 +1,141 @@
+"""A mapping tried out without a run: on one prospect of a file, and on the examples of its mapping set.
+
+Brings together what lies in files: mapping tables, snapshots of columns, prospects, examples. What comes of them is
+decided in `core.mapping`; nothing is claimed, stored or sent.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+import pandas as pd
+
+from dynamics.captello.files import FileSource
+from dynamics.captello.shape import shape_fault
+from dynamics.config.columns import read_columns
+from dynamics.config.include import read_text, shown
+from dynamics.config.mapping_sets import MappingSet, load_mapping_set
+from dynamics.core.capture import Selection
+from dynamics.core.mapping import check_mapping
+from dynamics.core.mapping.examples import differences, example_fault, outcome_of
+from dynamics.core.mapping.explaining import NewRecord, RuleStory, explain, new_record
+from dynamics.core.metadata import TableMetadata
+from dynamics.core.prospect import prospect_frame
+from dynamics.errors import ConfigurationError, Fault
+
+EXAMPLES = "examples"
+Json = dict[str, Any]
+ColumnsOf = Callable[[str], TableMetadata]
+
+
+@dataclass(frozen=True)
+class Example:
+    """One file of include/mappings/<set>/examples/."""
+
+    file: str
+    about: str
+    prospect: Json
+    expected: Json
+
+
+@dataclass(frozen=True)
+class Rehearsal:
+    """A mapping set on the stage. `columns_of`: the live organisation's columns, instead of the snapshots'."""
+
+    include: Path
+    name: str
+    columns_of: ColumnsOf | None = None
+
+    @cached_property
+    def mappings(self) -> MappingSet:
+        """Raises ConfigurationError."""
+        return load_mapping_set(self.include, self.name)
+
+    def columns(self, table: str) -> TableMetadata:
+        """Raises ConfigurationError, and with a live organisation AccountError and TransientError."""
+        if self.columns_of is not None:
+            return self.columns_of(table)
+        return read_columns(self.include, self.name, table)[0]
+
+    def check(self, table: str) -> None:
+        """Hold the table's mapping against the columns. Raises ConfigurationError with every fault."""
+        faults = check_mapping(self._mapping(table), self.columns(table), creates=True)
+        if faults:
+            raise ConfigurationError(faults)
+
+    def explain(self, table: str, prospect: Json) -> tuple[RuleStory, ...]:
+        """How a prospect goes through each row of the table's mapping."""
+        return explain(self._mapping(table), frame_of(prospect), self.columns(table))
+
+    def new_record(self, table: str, prospect: Json) -> NewRecord:
+        """The record it would make."""
+        return new_record(self._mapping(table), frame_of(prospect), self.columns(table))
+
+    def example(self, prospect: Json, about: str) -> Json:
+        """A prospect with what now becomes of it in every table: an example, once a person has found it right."""
+        made = {table: outcome_of(self.new_record(table, prospect)) for table in self.mappings.tables}
+        return {"about": about, "prospect": prospect, "expected": made}
+
+    def examples(self) -> Sequence[Example]:
+        """All examples of the set, by file name. Raises ConfigurationError: every file that is none."""
+        files = sorted((self.include / "mappings" / self.name / EXAMPLES).glob("*.json"))
+        faults: list[Fault] = []
+        found = []
+        for path in files:
+            try:
+                found.append(_example(self.include, path))
+            except ConfigurationError as wrong:
+                faults += wrong.faults
+        if faults:
+            raise ConfigurationError(faults)
+        return found
+
+    def differences(self, example: Example) -> Iterator[str]:
+        """What comes out otherwise than the example expects; nothing when all is as expected."""
+        for table, expected in example.expected.items():
+            found = outcome_of(self.new_record(table, example.prospect))
+            yield from (f"{table}: {line}" for line in differences(expected, found))
+
+    def _mapping(self, table: str) -> Any:
+        if table not in self.mappings.tables:
+            known = ", ".join(self.mappings.tables)
+            what = f"The mapping set '{self.name}' has no table '{table}'."
+            raise ConfigurationError([Fault(f"include/mappings/{self.name}", None, what, f"It has {known}.")])
+        return self.mappings.tables[table]
+
+
+def frame_of(prospect: Mapping[str, Any]) -> pd.DataFrame:
+    """One prospect as a chunk."""
+    return prospect_frame(pd.DataFrame({"payload": pd.Series([prospect], dtype=object)}))
+
+
+def nth_prospect(file: Path, number: int) -> Json:
+    """The file's prospect of this number, the first is 1. Raises ConfigurationError, IndexError: it holds fewer."""
+    entries = (entry for page in FileSource(file).pages(Selection()) for entry in page)
+    found = next(islice(entries, number - 1, None), None)
+    if found is None:
+        raise IndexError(number)
+    return dict(found.payload)
+
+
+def _example(include: Path, path: Path) -> Example:
+    name = shown(include, path)
+    try:
+        content = json.loads(read_text(include, path))
+    except json.JSONDecodeError as wrong:
+        raise ConfigurationError(
+            [Fault(name, wrong.lineno, f"The text is no JSON: {wrong.msg}.", "Correct it.")]
+        ) from None
+    fault = example_fault(content)
+    if fault is None and (odd := shape_fault(content["prospect"])) is not None:
+        fault = f"'prospect' is none: {odd}"
+    if fault is not None:
+        remedy = "See docs/mapping.md, part 'Examples'."
+        raise ConfigurationError([Fault(name, None, f"This is no example: {fault}.", remedy)])
+    return Example(name, content["about"], content["prospect"], content["expected"])
