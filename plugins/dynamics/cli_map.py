@@ -7,6 +7,7 @@ configuration is at fault or the organisation cannot be asked; 3 wrong usage.
 from __future__ import annotations
 
 import json
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from itertools import pairwise
@@ -18,15 +19,20 @@ from rich import box
 from rich.table import Table
 from rich.text import Text
 
+from dynamics.captello.client import CaptelloClient
 from dynamics.clock import SystemClock
-from dynamics.config import connection_from_environment, dynamics_account, include_directory
+from dynamics.config import captello_account, connection_from_environment, dynamics_account, include_directory
 from dynamics.config.columns import FOLDER, snapshot_text
 from dynamics.core.mapping.coercion import Misfit, text_of
 from dynamics.core.mapping.explaining import Fate, NewRecord, RuleStory, Stage
 from dynamics.core.mapping.rules import WriteMode
+from dynamics.core.mapping.suggesting import SourceField, draft, standard_fields
+from dynamics.core.mapping.suggesting import suggest as suggest_rows
+from dynamics.core.paths import STANDARD
 from dynamics.core.prospect import READY
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
+from dynamics.errors import ConfigurationError
 from dynamics.rehearsal import Json, Rehearsal, frame_of, nth_prospect
 from dynamics.terminal import REJECTED, complaints, console, faults_told
 
@@ -47,21 +53,34 @@ def map_prospect(
     check_examples: Annotated[
         bool, typer.Option("--check-examples", help="Hold the mapping against its examples.")
     ] = False,
+    suggest: Annotated[
+        bool, typer.Option("--suggest", help="Draft a mapping of the table, as CSV, for you to edit.")
+    ] = False,
+    source: Annotated[
+        str, typer.Option(help="Connection id of the Captello account whose custom fields are suggested.")
+    ] = "captello_default",
     save_columns: Annotated[
         bool,
         typer.Option("--save-columns", help="Keep the organisation's columns with the mapping, for use without it."),
     ] = False,
 ) -> None:
     """Try a mapping without a run, on a prospect of a file or on the mapping's examples. Changes nothing in a CRM."""
-    modes = {"--file": file is not None, "--check-examples": check_examples, "--save-columns": save_columns}
+    modes = {
+        "--file": file is not None,
+        "--check-examples": check_examples,
+        "--suggest": suggest,
+        "--save-columns": save_columns,
+    }
     chosen = [name for name, wanted in modes.items() if wanted]
     if len(chosen) != 1:
         raise typer.BadParameter(f"give one of {', '.join(modes)}")
-    if save_columns and account is None:
-        raise typer.BadParameter("--save-columns needs --account")
+    if account is None and (suggest or save_columns):
+        raise typer.BadParameter(f"{chosen[0]} needs --account")
     with faults_told(), _rehearsal(mapping, account) as rehearsal:
         if save_columns:
             _save_columns(rehearsal)
+        elif suggest:
+            _suggest(rehearsal, table, source)
         elif check_examples:
             _check_examples(rehearsal)
         elif file is not None:
@@ -209,3 +228,31 @@ def _save_columns(rehearsal: Rehearsal) -> None:
         path = folder / f"{table}.json"
         path.write_text(text, encoding="utf-8")
         complaints.print(f"wrote {path}", soft_wrap=True)
+
+
+# ---------------------------------------------------------------- drafting
+
+
+def _suggest(rehearsal: Rehearsal, table: str, source: str) -> None:
+    """The draft goes to stdout, what is to be known about it to stderr."""
+    columns = rehearsal.columns(table)
+    known = rehearsal.mappings.tables.get(table)
+    fields = {field.path: field for field in standard_fields(STANDARD)}
+    try:
+        connected = captello_account(connection_from_environment(source))
+    except ConfigurationError as missing:
+        complaints.print(f"without custom fields and questions of the source: {missing}", markup=False, soft_wrap=True)
+    else:
+        with CaptelloClient(connected) as captello:
+            fields |= {field.path: field for field in map(_source_field, captello.fields())}
+    rows = suggest_rows(columns, fields.values(), known)
+    print(draft(columns, rows), end="")
+    surety = Counter(row.surety for row in rows)
+    told = ", ".join(f"{count} {word}" for word, count in surety.items())
+    complaints.print(f"{len(rows)} rows: {told}. Read each before you use it; guesses are comments.", soft_wrap=True)
+
+
+def _source_field(field: Json) -> SourceField:
+    options = tuple(str(option.get("label") or option.get("value")) for option in field.get("options") or ())
+    path = str(field.get("path"))
+    return SourceField(path, str(field.get("label") or path), str(field.get("type")), options)
