@@ -66,7 +66,8 @@ def new_record(mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata) -
     mapped = apply_mapping(mapping, frame, metadata)
     label = frame.index[0]
     found = {name: value for name, value in mapped.by_label[label].items() if value is not None}
-    values = mapped.defaults | found
+    merged = mapped.defaults | found
+    values = {name: merged[name] for name in mapping.targets if name in merged}
     reject = mapped.rejects.get(label) or _incomplete(metadata, values)
     return NewRecord({} if reject else values, reject, tuple(mapped.warnings.get(label, ())))
 
