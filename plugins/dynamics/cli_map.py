@@ -95,7 +95,7 @@ def _rehearsal(mapping: str, account: str | None) -> Iterator[Rehearsal]:
         return
     connected = dynamics_account(connection_from_environment(account))
     with DataverseClient(connected, budget=LocalBudget(), clock=SystemClock()) as client:
-        yield Rehearsal(include, mapping, client.metadata)
+        yield Rehearsal(include, mapping, client)
 
 
 def _prospect(file: Path, number: int) -> Json:
@@ -123,7 +123,7 @@ def _show(rehearsal: Rehearsal, table: str, prospect: Json, as_example: bool) ->
         console.print(Text(f"warning: {warning}", style="yellow"))
     _tell_state(prospect)
     _tell_record(table, made)
-    if rehearsal.columns_of is None:
+    if rehearsal.crm is None:
         console.print(Text("Column types are those of a snapshot; --account ID asks your organisation.", style="dim"))
     if made.reject is not None:
         raise typer.Exit(REJECTED)
@@ -196,7 +196,8 @@ def _tell_record(table: str, made: NewRecord) -> None:
     if made.reject is None:
         console.print(Text(f"A new {table} with {len(made.values)} columns.", style="bold green"))
     else:
-        console.print(Text(f"Rejected: {made.reject.message} (rule: {made.reject.rule}).", style="bold red"))
+        word = "Deferred" if made.reject.passing else "Rejected"
+        console.print(Text(f"{word}: {made.reject.message} (rule: {made.reject.rule}).", style="bold red"))
 
 
 # ---------------------------------------------------------------- examples, columns
@@ -211,7 +212,10 @@ def _check_examples(rehearsal: Rehearsal) -> None:
         told = list(rehearsal.differences(example))
         differ += bool(told)
         console.print(
-            Text(f"{'differs' if told else 'ok':<8}{example.file}: {example.about}", style="red" if told else "")
+            Text(
+                f"{'differs' if told else 'ok':<8}{Path(example.file).stem}: {example.about}",
+                style="red" if told else "",
+            )
         )
         for line in told:
             console.print(Text(f"        {line}"), soft_wrap=True)

@@ -7,12 +7,12 @@ decided in `core.mapping`; nothing is claimed, stored or sent.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import pandas as pd
 
@@ -22,16 +22,25 @@ from dynamics.config.columns import read_columns
 from dynamics.config.include import read_text, shown
 from dynamics.config.mapping_sets import MappingSet, load_mapping_set
 from dynamics.core.capture import Selection
-from dynamics.core.mapping import check_mapping
+from dynamics.core.lookup import LookupAnswers, LookupKey
+from dynamics.core.mapping import Mapping as MappingTable
+from dynamics.core.mapping import check_mapping, fixed_lookups, looked_up_tables, lookup_faults, wanted_lookups
 from dynamics.core.mapping.examples import differences, example_fault, outcome_of
-from dynamics.core.mapping.explaining import NewRecord, RuleStory, explain, new_record
+from dynamics.core.mapping.explaining import NewRecord, RuleStory, explain, new_record, stand_ins
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.prospect import prospect_frame
 from dynamics.errors import ConfigurationError, Fault
 
 EXAMPLES = "examples"
 Json = dict[str, Any]
-ColumnsOf = Callable[[str], TableMetadata]
+
+
+class Organisation(Protocol):
+    """What is asked of a live organisation."""
+
+    def metadata(self, table: str) -> TableMetadata: ...
+
+    def look_up(self, keys: Collection[LookupKey]) -> LookupAnswers: ...
 
 
 @dataclass(frozen=True)
@@ -46,11 +55,12 @@ class Example:
 
 @dataclass(frozen=True)
 class Rehearsal:
-    """A mapping set on the stage. `columns_of`: the live organisation's columns, instead of the snapshots'."""
+    """A mapping set on the stage. `crm`: the live organisation, whose columns and records count; else the snapshots'
+    columns do, and records that are looked up are taken to be there."""
 
     include: Path
     name: str
-    columns_of: ColumnsOf | None = None
+    crm: Organisation | None = None
 
     @cached_property
     def mappings(self) -> MappingSet:
@@ -59,27 +69,33 @@ class Rehearsal:
 
     def columns(self, table: str) -> TableMetadata:
         """Raises ConfigurationError, and with a live organisation AccountError and TransientError."""
-        if self.columns_of is not None:
-            return self.columns_of(table)
+        if self.crm is not None:
+            return self.crm.metadata(table)
         return read_columns(self.include, self.name, table)[0]
 
     def check(self, table: str) -> None:
         """Hold the table's mapping against the columns. Raises ConfigurationError with every fault."""
-        faults = check_mapping(self._mapping(table), self.columns(table), creates=True)
+        mapping, columns = self._mapping(table), self.columns(table)
+        looked_up = looked_up_tables(mapping, columns) if self.crm is not None else ()
+        faults = check_mapping(mapping, columns, creates=True, others={each: self.columns(each) for each in looked_up})
+        if self.crm is not None:
+            faults = faults or lookup_faults(mapping, self.crm.look_up(fixed_lookups(mapping)))
         if faults:
             raise ConfigurationError(faults)
 
     def explain(self, table: str, prospect: Json) -> tuple[RuleStory, ...]:
         """How a prospect goes through each row of the table's mapping."""
-        return explain(self._mapping(table), frame_of(prospect), self.columns(table))
+        mapping, frame = self._mapping(table), frame_of(prospect)
+        return explain(mapping, frame, self.columns(table), self._answers(mapping, frame))
 
     def new_record(self, table: str, prospect: Json) -> NewRecord:
         """The record it would make."""
-        return new_record(self._mapping(table), frame_of(prospect), self.columns(table))
+        mapping, frame = self._mapping(table), frame_of(prospect)
+        return new_record(mapping, frame, self.columns(table), self._answers(mapping, frame))
 
     def example(self, prospect: Json, about: str) -> Json:
         """A prospect with what now becomes of it in every table: an example, once a person has found it right."""
-        made = {table: outcome_of(self.new_record(table, prospect)) for table in self.mappings.tables}
+        made = {table: self._outcome(table, prospect) for table in self.mappings.tables}
         return {"about": about, "prospect": prospect, "expected": made}
 
     def examples(self) -> Sequence[Example]:
@@ -99,10 +115,20 @@ class Rehearsal:
     def differences(self, example: Example) -> Iterator[str]:
         """What comes out otherwise than the example expects; nothing when all is as expected."""
         for table, expected in example.expected.items():
-            found = outcome_of(self.new_record(table, example.prospect))
+            found = self._outcome(table, example.prospect)
             yield from (f"{table}: {line}" for line in differences(expected, found))
 
-    def _mapping(self, table: str) -> Any:
+    def _outcome(self, table: str, prospect: Json) -> Json:
+        """For examples: records are told in words, for an id is good in one organisation only."""
+        mapping, frame = self._mapping(table), frame_of(prospect)
+        answers = stand_ins(wanted_lookups(mapping, frame))
+        return outcome_of(new_record(mapping, frame, self.columns(table), answers))
+
+    def _answers(self, mapping: MappingTable, frame: pd.DataFrame) -> LookupAnswers:
+        wanted = wanted_lookups(mapping, frame)
+        return self.crm.look_up(wanted) if self.crm is not None else stand_ins(wanted)
+
+    def _mapping(self, table: str) -> MappingTable:
         if table not in self.mappings.tables:
             known = ", ".join(self.mappings.tables)
             what = f"The mapping set '{self.name}' has no table '{table}'."

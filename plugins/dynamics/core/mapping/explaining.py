@@ -6,13 +6,15 @@ mapping and for its examples; the engine has no use for it.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass, replace
 from enum import StrEnum
+from uuid import NAMESPACE_OID, uuid5
 
 import pandas as pd
 
-from dynamics.core.mapping.applying import Chunk, MappingReject, apply_mapping
+from dynamics.core.lookup import LookupAnswers, LookupKey, lookup_value
+from dynamics.core.mapping.applying import MappingReject, apply_mapping, stages_of
 from dynamics.core.mapping.checking import missing_required
 from dynamics.core.mapping.rules import Mapping, Rule
 from dynamics.core.metadata import TableMetadata
@@ -57,50 +59,59 @@ class NewRecord:
     warnings: tuple[str, ...]
 
 
-def new_record(mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata) -> NewRecord:
+def stand_ins(keys: Iterable[LookupKey]) -> dict[LookupKey, str]:
+    """References to records that nobody has looked up, for where there is no CRM. `in_words` tells them."""
+    return {key: lookup_value(key.table, uuid5(NAMESPACE_OID, "\0".join(key))) for key in keys}
+
+
+def in_words(value: object, answers: LookupAnswers) -> object:
+    """A stand-in as `campaign where codename = FLOW25`; any other value as it is."""
+    named = {answer: key for key, answer in answers.items() if answer == stand_ins([key])[key]}
+    key = named.get(value) if isinstance(value, str) else None
+    return value if key is None else f"{key.table} where {key.column} = {key.text}"
+
+
+def new_record(mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata, answers: LookupAnswers) -> NewRecord:
     """What a create would send of one prospect: values, defaults where the source is blank, no blanks.
 
     Args:
         frame: one row, as `prospect_frame` gives it.
+        answers: to the mapping's `wanted_lookups`; stand-ins are told in words.
     """
-    mapped = apply_mapping(mapping, frame, metadata)
+    mapped = apply_mapping(mapping, frame, metadata, answers)
     label = frame.index[0]
-    found = {name: value for name, value in mapped.by_label[label].items() if value is not None}
-    merged = mapped.defaults | found
-    values = {name: merged[name] for name in mapping.targets if name in merged}
+    merged = mapped.defaults | {name: value for name, value in mapped.by_label[label].items() if value is not None}
+    values = {name: in_words(merged[name], answers) for name in mapping.targets if name in merged}
     reject = mapped.rejects.get(label) or _incomplete(metadata, values)
     return NewRecord({} if reject else values, reject, tuple(mapped.warnings.get(label, ())))
 
 
-def explain(mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata) -> tuple[RuleStory, ...]:
+def explain(
+    mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata, answers: LookupAnswers
+) -> tuple[RuleStory, ...]:
     """How one prospect goes through each rule, in the order of the table. Arguments as for `new_record`."""
-    chunk = Chunk(mapping, frame)
-    return tuple(_story(rule, mapping, chunk, frame, metadata) for rule in mapping.rows)
+    return tuple(_story(rule, mapping, frame, metadata, answers) for rule in mapping.rows)
 
 
-def _story(rule: Rule, mapping: Mapping, chunk: Chunk, frame: pd.DataFrame, metadata: TableMetadata) -> RuleStory:
-    mapped = apply_mapping(replace(mapping, rows=(rule,)), frame, metadata)
+def _story(
+    rule: Rule, mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata, answers: LookupAnswers
+) -> RuleStory:
+    mapped = apply_mapping(replace(mapping, rows=(rule,)), frame, metadata, answers)
     label = frame.index[0]
-    stages = tuple(_stages(rule, chunk))
+    names = ["", *map(str, rule.steps)]
+    stages = [Stage(name, cells[0]) for name, cells in zip(names, stages_of(rule, mapping, frame), strict=True)]
     reject = mapped.rejects.get(label)
     if reject is not None:
-        return RuleStory(rule, stages, Fate.REJECTED, None, (reject.message,))
-    value = mapped.by_label[label][rule.target]
-    told = tuple(
-        text for text in mapped.warnings.get(label, ()) if text.partition(":")[0] in (rule.target, *rule.paths)
-    )
+        return RuleStory(rule, tuple(stages), Fate.REJECTED, None, (reject.message,))
+    value = in_words(mapped.by_label[label][rule.target], answers)
+    if rule.lookup is not None and value is not None:
+        stages.append(Stage(str(rule.lookup), value))
+    told = mapped.warnings.get(label, ())
+    own = tuple(text for text in told if text.partition(":")[0] in (rule.target, *rule.paths))
     if value is not None:
-        return RuleStory(rule, stages, Fate.VALUE, value, told)
-    default = mapped.defaults.get(rule.target)
-    return RuleStory(rule, stages, Fate.BLANK if default is None else Fate.DEFAULT, default, told)
-
-
-def _stages(rule: Rule, chunk: Chunk) -> Iterator[Stage]:
-    cells = chunk.origin(rule)
-    yield Stage("", cells[0])
-    for step in rule.steps:
-        cells = step.over(cells, chunk.regions)
-        yield Stage(str(step), cells[0])
+        return RuleStory(rule, tuple(stages), Fate.VALUE, value, own)
+    default = in_words(mapped.defaults.get(rule.target), answers)
+    return RuleStory(rule, tuple(stages), Fate.BLANK if default is None else Fate.DEFAULT, default, own)
 
 
 def _incomplete(metadata: TableMetadata, values: dict[str, object]) -> MappingReject | None:

@@ -17,6 +17,7 @@ from dynamics.core.mapping.checking import missing_required
 from dynamics.core.mapping.coercion import NUMBER_TYPES, TEXT_TYPES, coercer
 from dynamics.core.mapping.parsing import HEADER
 from dynamics.core.mapping.rules import Mapping, Rule, WriteMode
+from dynamics.core.mapping.transforms import TRUNCATE
 from dynamics.core.metadata import Column, TableMetadata
 
 SURE, LIKELY, GUESS = 85, 65, 50
@@ -121,11 +122,15 @@ def draft(metadata: TableMetadata, suggestions: Sequence[Suggestion]) -> str:
 
 
 def _writable(column: Column | None) -> bool:
-    return column is not None and column.creatable and column.updatable and coercer(column) is not None
+    """Whether values go there; records to point to are not guessed."""
+    if column is None or not (column.creatable and column.updatable):
+        return False
+    return column.is_lookup or coercer(column) is not None
 
 
 def _taken_over(rule: Rule) -> Suggestion:
-    steps = [*map(str, rule.steps), *(["truncate"] if rule.truncates else [])]
+    last = [str(rule.lookup)] if rule.lookup else [TRUNCATE] if rule.truncates else []
+    steps = [*map(str, rule.steps), *last]
     return Suggestion(rule.target, str(rule.origin), "|".join(steps), rule.write, 100, "as in the mapping set")
 
 
