@@ -67,7 +67,8 @@ def source_values(frame: pd.DataFrame, paths: Collection[str]) -> pd.DataFrame:
         if read is None:
             raise KeyError(path)
         found = [read(payload, done) for payload, done in zip(payloads, captures, strict=True)]
-        columns[path] = pd.Series([_full(value) for value in found], index=frame.index, dtype=object)
+        full = [None if value is None else _full(value) for value in found]  # most are
+        columns[path] = pd.Series(full, index=frame.index, dtype=object)
     return pd.DataFrame(columns, index=frame.index)
 
 

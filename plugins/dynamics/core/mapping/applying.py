@@ -139,6 +139,8 @@ class _Chunk:
     def fitted(self, rule: Rule, column: Column, convert: Coercer) -> Cells:
         """The rule's column; prospects whose value does not fit are noted."""
         cells = self.stepped(rule)
+        if not any(cell is not None for cell in cells):
+            return cells  # private addresses and the like, of a whole chunk
         if rule.lookup is not None:
             cells = self._looked_up(rule, rule.lookup, cells)
         if rule.truncates and column.max_length is not None:
@@ -152,7 +154,7 @@ class _Chunk:
     def stepped(self, rule: Rule) -> Cells:
         """The rule's source after its steps; blanks are None."""
         cells = self._origin(rule)
-        for step in rule.steps:
+        for step in rule.steps if any(cell is not None for cell in cells) else ():
             cells = step.over(cells, self.regions)
         return cells
 
