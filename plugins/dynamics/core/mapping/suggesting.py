@@ -21,7 +21,9 @@ from dynamics.core.mapping.transforms import TRUNCATE
 from dynamics.core.metadata import Column, TableMetadata
 
 SURE, LIKELY, GUESS = 85, 65, 50
-_CUSTOM = re.compile(r"[a-z][a-z0-9]{1,7}_[a-z0-9_]+")  # a publisher's prefix, then the name
+SPELLED_ALIKE = 0.93  # interest and interests are, county and country are not
+# A publisher's prefix, then the name; address1_ is none.
+_CUSTOM = re.compile(r"(?!address[0-9]_|msdyn_)[a-z][a-z0-9]{1,7}_[a-z0-9_]+")
 _WORD = re.compile(r"[^\W_]+")
 _NOISE = frozenset({"code", "id", "the", "a", "of", "your", "you", "do", "is", "us", "custom", "answer"})
 
@@ -90,7 +92,13 @@ def suggest(metadata: TableMetadata, fields: Iterable[SourceField], known: Mappi
     used = {rule.paths[0] for rule in (known.rows if known else ()) if len(rule.paths) == 1}
     open_columns = [c for c in metadata.columns.values() if c.logical_name not in filled and _writable(c)]
     pairs = [
-        pair for field in fields if field.path not in used for column in open_columns if (pair := _pair(field, column))
+        pair
+        for field in fields
+        if field.path not in used
+        for column in open_columns
+        # Where a mapping knows the table, it has put the usual fields into the usual columns.
+        if known is None or _is_own(field) or _CUSTOM.fullmatch(column.logical_name)
+        if (pair := _pair(field, column))
     ]
     best: dict[str, Suggestion] = {}
     for pair in sorted(pairs, key=lambda pair: (-pair.score, pair.target, pair.source)):
@@ -126,6 +134,11 @@ def _writable(column: Column | None) -> bool:
     if column is None or not (column.creatable and column.updatable):
         return False
     return column.is_lookup or coercer(column) is not None
+
+
+def _is_own(field: SourceField) -> bool:
+    """Whether the customer has made it: a custom field or a question."""
+    return field.path.startswith(("custom.", "answer."))
 
 
 def _taken_over(rule: Rule) -> Suggestion:
@@ -168,18 +181,16 @@ def _alike(one: str, other: str) -> float:
     words = [_words(text) for text in (one, other)]
     if not all(words):
         return 0.0
-    first, second = map(set, words)
-    common = len(first & second) / len(first | second)
+    telling = [{word for word in each if word not in _NOISE} or set(each) for each in words]
+    common = len(telling[0] & telling[1]) / len(telling[0] | telling[1])
     spelled = difflib.SequenceMatcher(None, "".join(words[0]), "".join(words[1]), autojunk=False).ratio()
-    # Few letters are alike by chance: spelling counts where words are nearly the same.
-    return max(common, spelled if spelled >= 0.8 else 0.0)
+    return max(common, spelled if spelled >= SPELLED_ALIKE else 0.0)
 
 
 def _words(text: str) -> list[str]:
     """`InterestArea`, `interest_area` and `Interest area` are the same words."""
     parted = re.sub(r"(?<=[a-z])(?=[A-Z])", " ", text)
-    words = [word.casefold() for word in _WORD.findall(parted)]
-    return [word for word in words if word not in _NOISE] or words
+    return [word.casefold() for word in _WORD.findall(parted)]
 
 
 def _shared(options: Sequence[str], column: Column) -> float:
