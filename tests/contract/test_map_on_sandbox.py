@@ -17,6 +17,8 @@ from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from sandbox.process import SandboxProcess
+from tests.fixtures.sandbox import WebApiCaller
+from tests.unit.core.builders import prospect, submission
 
 INCLUDE = Path(__file__).parents[2] / "include"
 OWN = "cap_"  # prefix of the column that the sandbox adds to a stock organisation
@@ -62,7 +64,11 @@ def dynamics_sync(sandbox: SandboxProcess, include: Path, *words: str) -> subpro
         },
     }
     variables = {f"AIRFLOW_CONN_{name}": json.dumps(fields) for name, fields in connections.items()}
-    environment = os.environ | variables | {"DYNAMICS_SYNC_INCLUDE": str(include), "NO_PROXY": "localhost,127.0.0.1"}
+    environment = (
+        os.environ
+        | variables
+        | {"DYNAMICS_SYNC_INCLUDE": str(include), "NO_PROXY": "localhost,127.0.0.1", "COLUMNS": "200"}
+    )
     command = [sys.executable, "-m", "dynamics.cli", "map", *words]
     return subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
 
@@ -75,10 +81,7 @@ def test_the_organisation_s_own_columns_are_kept_with_the_mapping(sandbox: Sandb
         required = "\nlastname,last_name,,,,,\nsubject,{full_name},,,,," if table == "lead" else ""
         (folder / f"{table}.csv").write_text(f"target,source,transform,default,write,blank,comment\n{row}{required}\n")
     people = tmp_path / "people.json"
-    people.write_text(
-        '{"id": "pro_00000001", "revision": 1, "updated_at": "2026-03-05T08:00:00Z", "first_name": "Ines",'
-        ' "last_name": "Okafor"}'
-    )
+    people.write_text(json.dumps(prospect(first_name="Ines", last_name="Okafor")))
     stock = dynamics_sync(sandbox, tmp_path, "--file", str(people))
     assert stock.returncode == 2
     assert "lead has no column 'cap_badgeid'" in stock.stderr
@@ -123,12 +126,38 @@ def test_a_draft_takes_over_what_is_mapped_and_finds_custom_fields(
     for table in values.glob("*.csv"):
         (folder / "values" / table.name).write_text(table.read_text())
     people = tmp_path / "people.jsonl"
-    people.write_text(
-        '{"id": "pro_00000001", "revision": 1, "updated_at": "2026-03-05T08:00:00Z", "first_name": "Ines",'
-        ' "last_name": "Okafor", "custom_fields": {"visited_before": true}}'
-    )
+    ines = prospect(first_name="Ines", last_name="Okafor", custom_fields={"visited_before": True})
+    people.write_text(json.dumps(ines))
     tried = dynamics_sync(
         organisation, tmp_path, "--table", "contact", "--account", "dynamics_default", "--file", str(people)
     )
     assert tried.returncode == 0, tried.stderr
     assert "new_visitedbefore" in tried.stdout
+
+
+def test_a_lookup_is_shown_in_words_without_an_organisation_and_looked_up_with_one(
+    sandbox: SandboxProcess, crm: WebApiCaller, tmp_path: Path
+) -> None:
+    header = "target,source,transform,default,write,blank,comment\nlastname,last_name,,,,,\n"
+    folder = tmp_path / "mappings" / "default"
+    folder.mkdir(parents=True)
+    (folder / "contact.csv").write_text(header)
+    (folder / "lead.csv").write_text(
+        f"{header}subject,{{full_name}},,,,,\ncampaignid,event.code,lookup(campaign.codename),,,,\n"
+    )
+    found, missing = (scanned(tmp_path / f"{code}.json", code) for code in ("FLOW25", "NONE"))
+    campaign = crm.create("campaigns", name="Flow Expo", codename="FLOW25")
+    alone = dynamics_sync(sandbox, tmp_path, "--file", found)
+    assert "campaign where codename = FLOW25" in " ".join(alone.stdout.split())
+    live = ("--account", "dynamics_default", "--file")
+    assert f"campaign({campaign})" in "".join(dynamics_sync(sandbox, tmp_path, *live, found).stdout.split())
+    told = dynamics_sync(sandbox, tmp_path, *live, missing)
+    assert told.returncode == 1
+    assert "Rejected: campaignid: text of 4 characters is not found in campaign.codename" in told.stdout
+
+
+def scanned(path: Path, code: str) -> str:
+    """A file with one prospect, captured at the event of this code."""
+    event = {"id": "evt_1", "name": "Flow Expo", "code": code}
+    path.write_text(json.dumps(prospect(first_name="Ines", last_name="Okafor", submissions=[submission(event=event)])))
+    return str(path)
