@@ -104,8 +104,8 @@ def _story(
     if reject is not None:
         return RuleStory(rule, tuple(stages), Fate.REJECTED, None, (reject.message,))
     value = in_words(mapped.by_label[label][rule.target], answers)
-    if rule.lookup is not None and value is not None:
-        stages.append(Stage(str(rule.lookup), value))
+    if len(rule.transform) > len(rule.steps) and value is not None:
+        stages.append(Stage(rule.transform[-1], value))
     told = mapped.warnings.get(label, ())
     own = tuple(text for text in told if text.partition(":")[0] in (rule.target, *rule.paths))
     if value is not None:

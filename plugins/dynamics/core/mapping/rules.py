@@ -65,6 +65,13 @@ Origin = Constant | Path | Template
 """Where a value comes from; `str()` gives it as it stands in the table."""
 
 
+class Choice(StrEnum):
+    """The last step of a row whose column has options: labels are read, one or several."""
+
+    ONE = "choice"
+    SEVERAL = "choices"
+
+
 class OnMissing(StrEnum):
     """What becomes of a prospect whose lookup names no record, or an inactive one, or several."""
 
@@ -88,8 +95,8 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row. `default` is in the target's own form (with a lookup: what is looked up) and counts for a create whose
-    source is blank."""
+    """One row. `default` is in the target's own form (with a lookup what is looked up, with a choice a label too) and
+    counts for a create whose source is blank."""
 
     line: int
     target: str
@@ -100,12 +107,19 @@ class Rule:
     write: WriteMode
     blank: Blank
     lookup: Lookup | None = None
+    choice: Choice | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
         if isinstance(self.origin, Template):
             return self.origin.paths
         return (self.origin.path,) if isinstance(self.origin, Path) else ()
+
+    @property
+    def transform(self) -> tuple[str, ...]:
+        """The steps as they stand in the table, the last one included."""
+        last = self.lookup or self.choice or ("truncate" if self.truncates else "")
+        return (*map(str, self.steps), *([str(last)] if last else []))
 
     @property
     def needs_region(self) -> bool:

@@ -14,10 +14,10 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 from dynamics.core.mapping.checking import missing_required
-from dynamics.core.mapping.coercion import NUMBER_TYPES, TEXT_TYPES, coercer
+from dynamics.core.mapping.coercion import NUMBER_TYPES, SEVERAL_OPTIONS, TEXT_TYPES, coercer
 from dynamics.core.mapping.parsing import HEADER
 from dynamics.core.mapping.rules import Mapping, Rule, WriteMode
-from dynamics.core.mapping.transforms import TRUNCATE
+from dynamics.core.mapping.transforms import CHOICE, CHOICES
 from dynamics.core.metadata import Column, TableMetadata
 
 SURE, LIKELY, GUESS = 85, 65, 50
@@ -142,9 +142,7 @@ def _is_own(field: SourceField) -> bool:
 
 
 def _taken_over(rule: Rule) -> Suggestion:
-    last = [str(rule.lookup)] if rule.lookup else [TRUNCATE] if rule.truncates else []
-    steps = [*map(str, rule.steps), *last]
-    return Suggestion(rule.target, str(rule.origin), "|".join(steps), rule.write, 100, "as in the mapping set")
+    return Suggestion(rule.target, str(rule.origin), "|".join(rule.transform), rule.write, 100, "as in the mapping set")
 
 
 def _pair(field: SourceField, column: Column) -> Suggestion | None:
@@ -159,7 +157,7 @@ def _pair(field: SourceField, column: Column) -> Suggestion | None:
     score = round(100 * likeness * (0.6 + 0.4 * fits))
     if score < GUESS:
         return None
-    transform, to_do = _transform(kind, field, column)
+    transform, to_do = _transform(kind, field, column, shared)
     reasons = [by_what, f"{field.kind} into {column.type}", *([to_do] if to_do else [])]
     return Suggestion(
         column.logical_name, field.path, transform, WriteMode.ALWAYS, score, "; ".join(reasons), not to_do
@@ -201,11 +199,14 @@ def _shared(options: Sequence[str], column: Column) -> float:
     return sum(option.casefold() in labels for option in options) / len(options)
 
 
-def _transform(kind: str, field: SourceField, column: Column) -> tuple[str, str]:
+def _transform(kind: str, field: SourceField, column: Column, shared: float) -> tuple[str, str]:
     """The steps, and what a person has to do before the row can be used."""
-    if column.type in ("Picklist", "MultiSelectPicklist"):
+    ending = {"Picklist": CHOICE, SEVERAL_OPTIONS: CHOICES}.get(column.type)
+    if ending is not None:
+        if shared == 1:
+            return ending, ""
         name = field.path.rpartition(".")[2]
-        return f"map({name})", f"write values/{name}.csv with the numbers of its options first"
+        return f"map({name})|{ending}", f"write values/{name}.csv first: its options beside the column's"
     if column.type in TEXT_TYPES:
         by_kind = {_CHOICES: "join(; )", _TEXT: "phone" if field.kind == "phone" else "trim"}
         return by_kind.get(kind, ""), ""

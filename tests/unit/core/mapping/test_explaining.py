@@ -42,6 +42,7 @@ def made_of(mapping: Mapping, payload: dict[str, Any]) -> NewRecord:
         ("leadsourcecode,rating.value,map(hot),,,,", [("", 4), ("map(hot)", "7")], "value", 7),
         ("leadsourcecode,=7,,,,,", [("", "7")], "value", 7),
         ("subject,{first_name} of {company.name},,,,,", [("", "Ines")], "value", "Ines"),
+        ("leadsourcecode,=trade show,choice,,,,", [("", "trade show"), ("choice", 7)], "value", 7),
         ("jobtitle,job_title,trim,Guest,,,", [("", None), ("trim", None)], "default", "Guest"),
         ("jobtitle,job_title,,,,,", [("", None)], "blank", None),
     ],

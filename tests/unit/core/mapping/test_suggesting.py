@@ -33,8 +33,8 @@ def choice(name: str, label: str, *labels: str) -> Column:
         (BUDGET, Column("new_height", "Money", label="Height"), None, None),
         (VISITED, Column("new_visitedbefore", "Boolean", label="Visited before"), "sure", "bool"),
         (INTERESTS, text("new_interest", label="Interest"), "likely", "join(; )"),
-        (TIMELINE, choice("new_timeline", "Timeline", "This Quarter", "Next Quarter"), "sure", "map(timeline)"),
-        (TIMELINE, choice("new_timeline", "Timeline", "2026", "2027"), "likely", "map(timeline)"),
+        (TIMELINE, choice("new_timeline", "Timeline", "This Quarter", "Next Quarter"), "sure", "choice"),
+        (TIMELINE, choice("new_timeline", "Timeline", "2026", "2027"), "likely", "map(timeline)|choice"),
         (BADGE, text("new_badgeno", label="Badge No"), None, None),
         (BADGE, Column("new_badgenumber", "Integer", label="Badge Number"), "likely", "number"),
         (DIRECT, text("new_directline", label="Direct Line"), "sure", "phone"),
@@ -86,5 +86,5 @@ def test_what_cannot_be_used_as_it_is_stands_there_as_a_comment() -> None:
     guess, list_ = Column("new_eventbudget", "Money", label="Event budget"), choice("new_timeline", "Timeline", "Soon")
     drafted = draft(table(guess, list_), suggest(table(guess, list_), [BUDGET, TIMELINE]))
     assert "# new_eventbudget,custom.budget,,,always,,a guess (50): " in drafted
-    assert "# new_timeline,answer.timeline,map(timeline),,always,,likely (80): " in drafted
-    assert "write values/timeline.csv with the numbers of its options first" in drafted
+    assert "# new_timeline,answer.timeline,map(timeline)|choice,,always,,likely (80): " in drafted
+    assert "write values/timeline.csv first: its options beside the column's" in drafted
