@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from pathlib import Path
@@ -80,6 +80,8 @@ class Rehearsal:
         faults = check_mapping(mapping, columns, creates=True, others={each: self.columns(each) for each in looked_up})
         if self.crm is not None:
             faults = faults or lookup_faults(mapping, self.crm.look_up(fixed_lookups(mapping)))
+        else:
+            faults = [self._with_hint(fault, mapping, columns) for fault in faults]
         if faults:
             raise ConfigurationError(faults)
 
@@ -117,6 +119,14 @@ class Rehearsal:
         for table, expected in example.expected.items():
             found = self._outcome(table, example.prospect)
             yield from (f"{table}: {line}" for line in differences(expected, found))
+
+    def _with_hint(self, fault: Fault, mapping: MappingTable, columns: TableMetadata) -> Fault:
+        """A column that the snapshot does not have may well be the organisation's own."""
+        [target] = [rule.target for rule in mapping.rows if rule.line == fault.line] or [""]
+        if target in columns.columns or not target:
+            return fault
+        hint = f"If it is your own: dynamics-sync map --mapping {self.name} --save-columns --account ID."
+        return replace(fault, remedy=f"{fault.remedy} {hint}")
 
     def _outcome(self, table: str, prospect: Json) -> Json:
         """For examples: records are told in words, for an id is good in one organisation only."""

@@ -85,6 +85,7 @@ def test_the_organisation_s_own_columns_are_kept_with_the_mapping(sandbox: Sandb
     stock = dynamics_sync(sandbox, tmp_path, "--file", str(people))
     assert stock.returncode == 2
     assert "lead has no column 'cap_badgeid'" in stock.stderr
+    assert "If it is your own: dynamics-sync map --mapping default --save-columns --account ID." in stock.stderr
     saved = dynamics_sync(sandbox, tmp_path, "--save-columns", "--account", "dynamics_default")
     assert saved.returncode == 0, saved.stderr
     tried = dynamics_sync(sandbox, tmp_path, "--file", str(people))
