@@ -8,8 +8,9 @@ from pathlib import Path
 import pandas as pd
 import pytest
 
-from dynamics.core.mapping import Mapped, apply_mapping
+from dynamics.core.mapping import Mapped, apply_mapping, update_values
 from dynamics.core.mapping.explaining import REQUIRED
+from dynamics.core.merge import changed_values
 from dynamics.core.normalize import utf16_length
 from dynamics.core.prospect import prospect_frame, source_values
 from dynamics.rehearsal import Rehearsal
@@ -88,3 +89,15 @@ def test_a_missing_name_is_a_missing_required_column() -> None:
         reject = Rehearsal(INCLUDE, "default").new_record(table, payload).reject
         assert reject is not None
         assert (reject.column, reject.rule) == ("lastname", REQUIRED)
+
+
+@pytest.mark.parametrize("table", ["lead", "contact"])
+def test_whom_the_crm_knows_as_they_are_it_is_told_nothing_about(table: str) -> None:
+    rehearsal = Rehearsal(INCLUDE, "default")
+    modes, columns = rehearsal.mappings.tables[table].write_modes, rehearsal.columns(table)
+    records = {row[f"{table}id"]: row for row in sample().crm[table]}
+    equals = [expected for expected in sample().expected.values() if expected.case == f"equal_{table}"]
+    assert equals
+    for expected in equals:
+        told = update_values(mapped(table), expected.prospect_id)
+        assert changed_values(told, records[str(expected.record_id)], None, modes, columns) == {}
