@@ -10,7 +10,6 @@ from __future__ import annotations
 import csv
 import gc
 import json
-import logging
 import os
 import signal
 import subprocess
@@ -25,23 +24,22 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
 from dynamics.assembly import RunRequest, SyncService
+from dynamics.cli_map import map_prospect
 from dynamics.config import audit_url, connection_from_environment, include_directory
 from dynamics.core.balance import Verdict
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome, RunCounts
-from dynamics.errors import DynamicsError
 from dynamics.store.audit import AuditLog, RunRow
 from dynamics.store.database import check_schema, create_store, upgrade
 from dynamics.store.ledger import PostgresLedger
+from dynamics.terminal import OK, REJECTED, STOPPED, USAGE, complaints, console, faults_told
 
-OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
 RUNS_SHOWN, ROWS_SHOWN, EVERY_ROW = 50, 1_000, 2**31
 AUDIT = "dynamics_audit"
 GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
@@ -65,8 +63,7 @@ app = typer.Typer(
 )
 database = typer.Typer(no_args_is_help=True, help="The audit database.")
 app.add_typer(database, name="db")
-console = Console()
-complaints = Console(stderr=True)
+app.command("map")(map_prospect)
 
 ActionOption = Annotated[str, typer.Option("--action", help="Name of a file in include/actions, without .yaml.")]
 INSTANTS = ["%Y-%m-%d", "%Y-%m-%dT%H:%M:%S", "%Y-%m-%dT%H:%M:%S%z"]
@@ -76,7 +73,7 @@ InstantOption = Annotated[datetime | None, typer.Option(formats=INSTANTS, help="
 @app.command()
 def check(action: ActionOption) -> None:
     """Check an action, its mapping and its account against the live organisation. Claims and changes nothing."""
-    with _faults_told():
+    with faults_told():
         with _service() as service:
             organization = service.check(action, {})
         console.print(f"[green]ok[/] action {action}: organisation {organization.organization_id}, {organization.url}")
@@ -122,7 +119,7 @@ def run(
         ),
         dry_run=dry_run,
     )
-    with _faults_told(), _service() as service, _stoppable(service):
+    with faults_told(), _service() as service, _stoppable(service):
         opened = service.open_run(request)
         try:
             _work(service, opened.run_id, workers)
@@ -135,7 +132,7 @@ def run(
 @app.command()
 def work(run: Annotated[uuid.UUID, typer.Option(help="Id of a run that has been discovered.")]) -> None:
     """Be one more worker of a run that another process has begun, until none of its prospects is left."""
-    with _faults_told(), _service() as service, _stoppable(service):
+    with faults_told(), _service() as service, _stoppable(service):
         console.print(str(service.drain(run, f"cli-{os.getpid()}")))
 
 
@@ -147,7 +144,7 @@ def log(
     limit: Annotated[int | None, typer.Option(min=1, help="Rows at most. Without it all; in a table 1,000.")] = None,
 ) -> None:
     """Read the audit log: the newest runs, or the outcomes of one."""
-    with _faults_told():
+    with faults_told():
         engine = _audit()
         audit = AuditLog(engine)
         if run is None and outcome is None:
@@ -171,7 +168,7 @@ def log(
 @database.command("upgrade")
 def db_upgrade() -> None:
     """Create or upgrade the audit database's tables and views."""
-    with _faults_told():
+    with faults_told():
         engine = create_store(audit_url(connection_from_environment(AUDIT)))
         console.print(f"audit database at revision {upgrade(engine)}")
 
@@ -335,17 +332,6 @@ def _inert(value: Any) -> Any:
 
 def _aware(instant: datetime | None) -> datetime | None:
     return instant.replace(tzinfo=UTC) if instant is not None and instant.tzinfo is None else instant
-
-
-@contextmanager
-def _faults_told() -> Iterator[None]:
-    """Say what is wrong without a traceback; what we do not know passes through."""
-    logging.basicConfig(level=logging.WARNING, format="%(message)s")
-    try:
-        yield
-    except DynamicsError as error:
-        complaints.print(f"{type(error).__name__} {error}", markup=False, highlight=False, soft_wrap=True)
-        raise typer.Exit(STOPPED) from None
 
 
 def main() -> None:

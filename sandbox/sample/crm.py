@@ -15,6 +15,15 @@ from uuid import UUID
 from sandbox.sample.people import Person
 
 Json = dict[str, Any]
+# As include/mappings/default/values/industry.csv has them; what a company calls itself beyond these stays blank.
+_INDUSTRY_CODES = {
+    "Consulting": 7,
+    "Durable Manufacturing": 12,
+    "Food and Tobacco Processing": 17,
+    "Petrochemical Extraction and Distribution": 24,
+    "Transportation": 30,
+    "Utility Creation and Distribution": 31,
+}
 Table = Literal["lead", "contact"]
 Values = Mapping[str, str | None]
 
@@ -70,7 +79,13 @@ class Crm:
         }
         if table == "lead":
             company = prospect["company"]
-            row |= {"companyname": company["name"], "websiteurl": company["website"], "subject": "Met last year"}
+            row |= {
+                "subject": "Met last year",
+                "companyname": company["name"],
+                "websiteurl": company["website"],
+                "numberofemployees": company["employee_count"],
+                "industrycode": _INDUSTRY_CODES.get(company["industry"]),
+            }
         return self._add(table, row)
 
     def record_id(self) -> str:

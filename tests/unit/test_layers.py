@@ -28,7 +28,10 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "hooks": (*EDGES, *GROUND),
     "operators": ("hooks", *EDGES, *GROUND),
     "web": (*EDGES, *GROUND),
-    "cli": (*EDGES, *GROUND),
+    "rehearsal": (*EDGES, *GROUND),
+    "terminal": GROUND,
+    "cli_map": ("rehearsal", "terminal", *EDGES, *GROUND),
+    "cli": ("cli_map", "rehearsal", "terminal", *EDGES, *GROUND),
 }
 
 

@@ -1,4 +1,4 @@
-"""The calls of the Capture Source API that a sync makes: health, prospects by listing, prospects by id.
+"""The calls of the Capture Source API that we make: health, fields, prospects by listing, prospects by id.
 
 Leaves signing and repeating to `transport`, choosing to `source`. Source: Capture Source API v1, endpoints
 and paging.
@@ -23,6 +23,7 @@ LOOKUP_SIZE = 200  # the most ids one lookup may name
 PARTS = ("submissions", "answers", "consents")
 
 _PROSPECTS = "/v1/prospects"
+_FIELDS = "/v1/fields"
 
 
 class CaptelloClient:
@@ -62,6 +63,21 @@ class CaptelloClient:
         found = "prospects can be read" if first else "prospects can be read, there is none yet"
         return f"Connected to {self.account.origin}{f', version {version}' if readable else ''}: {found}."
 
+    def fields(self) -> Sequence[JsonObject]:
+        """What a mapping may ask for: standard fields, custom fields and questions, each with path, label and type."""
+        found: list[JsonObject] = []
+        cursor: str | None = None
+        while True:
+            page = self.transport.get("list", _FIELDS, {"cursor": cursor} if cursor else None)
+            items = _items("list", page, _FIELDS)
+            found += items
+            following = _next_cursor(page, _FIELDS)
+            if following is None:
+                return found
+            if following == cursor or not items:
+                raise ContractError("list", _FIELDS, detail="the cursor does not advance")
+            cursor = following
+
     def prospects(self, filters: Mapping[str, str], page_size: int = PAGE_SIZE) -> Iterator[Sequence[JsonObject]]:
         """Walk a listing, page by page, in the order of (updated_at, id).
 
@@ -98,19 +114,19 @@ class CaptelloClient:
             yield _items("look up", self.transport.post("look up", f"{_PROSPECTS}:lookup", body))
 
 
-def _items(operation: str, page: JsonObject) -> list[JsonObject]:
+def _items(operation: str, page: JsonObject, path: str = _PROSPECTS) -> list[JsonObject]:
     items = page.get("data")
     if not isinstance(items, list) or not all(isinstance(item, dict) for item in items):
-        raise ContractError(operation, _PROSPECTS, detail="'data' is no list of prospects")
+        raise ContractError(operation, path, detail=f"'data' is no list of {path.rpartition('/')[2]}")
     return items
 
 
-def _next_cursor(page: JsonObject) -> str | None:
+def _next_cursor(page: JsonObject, path: str = _PROSPECTS) -> str | None:
     paging = page.get("page")
     cursor: Any = paging.get("next_cursor") if isinstance(paging, dict) else 0
     if cursor is None or (isinstance(cursor, str) and cursor):
         return cursor
-    raise ContractError("list", _PROSPECTS, detail="'page.next_cursor' is neither a cursor nor null")
+    raise ContractError("list", path, detail="'page.next_cursor' is neither a cursor nor null")
 
 
 def _text(item: JsonObject, name: str) -> str:

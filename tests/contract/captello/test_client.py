@@ -345,3 +345,19 @@ def test_the_test_reads_one_prospect(
     api.get(f"{ORIGIN}/v1/health", json={"version": "1.4"})
     api.get(PROSPECTS, json=page(first), match=[matchers.query_param_matcher({"limit": "1"}, strict_match=False)])
     assert client.test() == text
+
+
+# ---------------------------------------------------------------- fields
+
+
+def test_fields_are_read_to_the_end(api: responses.RequestsMock, client: CaptelloClient) -> None:
+    for path, cursor in (("first_name", "c1"), ("custom.budget", None)):
+        api.get(f"{ORIGIN}/v1/fields", json=page([{"path": path, "label": path, "type": "string"}], cursor))
+    assert [field["path"] for field in client.fields()] == ["first_name", "custom.budget"]
+    assert queries(api) == [{}, {"cursor": "c1"}]
+
+
+def test_fields_that_never_end_are_a_broken_contract(api: responses.RequestsMock, client: CaptelloClient) -> None:
+    api.get(f"{ORIGIN}/v1/fields", json=page([{"path": "first_name"}], "c1"))
+    with pytest.raises(ContractError, match=r"list /v1/fields: the cursor does not advance"):
+        client.fields()

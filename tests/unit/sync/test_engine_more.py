@@ -14,7 +14,7 @@ from uuid import uuid4
 import pytest
 import typer
 
-from dynamics import cli
+from dynamics import cli, terminal
 from dynamics.assembly import SyncService
 from dynamics.core.crm import RecordWrite, WriteReport, WriteResult, WriteState
 from dynamics.core.ledger import Outcome, Run
@@ -310,7 +310,7 @@ def _service(stage: Stage, source: Any) -> tuple[SyncService, Run]:
 
 @pytest.mark.parametrize("words_of_others", ["[/b]", "[red]"])
 def test_what_others_wrote_is_printed_as_it_is(words_of_others: str, capsys: pytest.CaptureFixture[str]) -> None:
-    with pytest.raises(typer.Exit), cli._faults_told():
+    with pytest.raises(typer.Exit), terminal.faults_told():
         raise AccountError("check", words_of_others)
     assert words_of_others in capsys.readouterr().err
 

@@ -123,6 +123,12 @@ def update_values(mapped: Mapped, label: Hashable) -> dict[str, object]:
     return mapped.by_label[label]
 
 
+def stages_of(rule: Rule, mapping: Mapping, frame: pd.DataFrame) -> list[Cells]:
+    """The rule's column at its source and after each of its steps, as far as no record is looked up."""
+    chunk = _Chunk(mapping, frame)
+    return [chunk.stepped(replace(rule, steps=rule.steps[:count])) for count in range(len(rule.steps) + 1)]
+
+
 class _Chunk:
     """One chunk on its way through a mapping: cleaned source values, and what was noted about them."""
 

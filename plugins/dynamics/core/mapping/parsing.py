@@ -216,7 +216,7 @@ class _Reader:
     def _path_is_good(self, line: int, path: str) -> bool:
         fault = path_fault(path)
         if fault is not None:
-            self.fault(line, fault, "See the README, part 'Write a mapping'.")
+            self.fault(line, fault, "See docs/mapping.md.")
         return fault is None
 
     # ------------------------------------------------------------ transform

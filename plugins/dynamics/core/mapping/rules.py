@@ -34,12 +34,18 @@ class Constant:
 
     text: str
 
+    def __str__(self) -> str:
+        return f"={self.text}"
+
 
 @dataclass(frozen=True)
 class Path:
     """One value of the prospect."""
 
     path: str
+
+    def __str__(self) -> str:
+        return self.path
 
 
 @dataclass(frozen=True)
@@ -49,8 +55,14 @@ class Template:
     literals: tuple[str, ...]
     paths: tuple[str, ...]
 
+    def __str__(self) -> str:
+        written = [text.replace("\n", "\\n").replace("\t", "\\t") for text in self.literals]
+        between = zip(self.paths, written[1:], strict=True)
+        return written[0] + "".join(f"{{{path}}}{text}" for path, text in between)
+
 
 Origin = Constant | Path | Template
+"""Where a value comes from; `str()` gives it as it stands in the table."""
 
 
 class Choice(StrEnum):
@@ -76,6 +88,10 @@ class Lookup:
     column: str
     on_missing: OnMissing
 
+    def __str__(self) -> str:
+        word = "" if self.on_missing is OnMissing.REJECT else f", {self.on_missing.value}"
+        return f"lookup({self.table}.{self.column}{word})"
+
 
 @dataclass(frozen=True)
 class Rule:
@@ -98,6 +114,12 @@ class Rule:
         if isinstance(self.origin, Template):
             return self.origin.paths
         return (self.origin.path,) if isinstance(self.origin, Path) else ()
+
+    @property
+    def transform(self) -> tuple[str, ...]:
+        """The steps as they stand in the table, the last one included."""
+        last = self.lookup or self.choice or ("truncate" if self.truncates else "")
+        return (*map(str, self.steps), *([str(last)] if last else []))
 
     @property
     def needs_region(self) -> bool:

@@ -8,6 +8,7 @@ from typing import Any
 import pytest
 import yaml
 
+from dynamics.config.columns import read_columns
 from dynamics.core.mapping import (
     Mapping,
     WriteMode,
@@ -18,46 +19,13 @@ from dynamics.core.mapping import (
     parse_value_table,
     update_values,
 )
-from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
 from dynamics.core.policy import Check, CreateRule, MatchBy, Several
-from tests.unit.core.builders import chunk, prospect, submission, table, text
+from tests.unit.core.builders import chunk, prospect, submission
 
 INCLUDE = Path(__file__).parents[4] / "include"
 SET = INCLUDE / "mappings" / "default"
 
-_TEXTS = {
-    "salutation": 100, "firstname": 50, "middlename": 50, "emailaddress1": 100, "telephone1": 50, "telephone2": 50,
-    "fax": 50,
-    "jobtitle": 100, "websiteurl": 200, "address1_line1": 250, "address1_line2": 250, "address1_city": 80,
-    "address1_stateorprovince": 50, "address1_postalcode": 20, "address1_country": 80,
-}  # fmt: skip
-
-
-def _stock(name: str, *own: Column) -> TableMetadata:
-    """The columns of a stock Sales organisation that the default mapping fills. Source: lead and contact tables."""
-    common = [text(column, length) for column, length in _TEXTS.items()]
-    flags = [Column(f"donot{what}", "Boolean") for what in ("email", "bulkemail", "phone", "postalmail")]
-    last = text("lastname", 50, required=RequiredLevel.APPLICATION)
-    return table(*common, *flags, last, Column("description", "Memo", max_length=2000), *own, name=name)
-
-
-STOCK = {
-    "lead": _stock(
-        "lead",
-        text("subject", 300, required=RequiredLevel.APPLICATION),
-        text("companyname", 100),
-        text("mobilephone", 20),
-        Column("leadsourcecode", "Picklist", options={7: "Trade Show"}),
-        Column("leadqualitycode", "Picklist", options={1: "Hot", 2: "Warm", 3: "Cold"}),
-    ),
-    "contact": _stock("contact", text("mobilephone", 50), text("department", 100)),
-    "account": table(
-        text("name", 160, required=RequiredLevel.APPLICATION),
-        *(text(name, length) for name, length in _TEXTS.items()),
-        Column("numberofemployees", "Integer", minimum=0, maximum=1_000_000_000),
-        name="account",
-    ),
-}
+STOCK = {name: read_columns(INCLUDE, SET.name, name)[0] for name in ("lead", "contact", "account")}
 NOTE = {"id": "not_1", "text": "Wants a visit.", "created_at": "2026-03-04T09:00:00.000Z"}
 INES = prospect(
     first_name=" Ines ",
@@ -114,7 +82,6 @@ def test_a_lead() -> None:
         "address1_postalcode": "01067",
         "address1_country": "United Kingdom",
         "description": "Wants a visit.\nWhen will you buy? Summer",
-        "leadsourcecode": 7,
         "donotphone": True,
     }
 

@@ -7,7 +7,7 @@ that cannot read a value gives a `Misfit`, never a guess. Blanks pass every step
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from inspect import getdoc
 from typing import Any
 
@@ -29,12 +29,18 @@ class Step:
     Attributes:
         on_text: what it does to a text, of steps that change nothing but texts.
         outputs: all that can come out, where the step alone decides that.
+        argument: as it was written.
     """
 
     name: str
     convert: Convert
     on_text: Callable[[str], str] | None = None
     outputs: tuple[str, ...] = ()
+    argument: str | None = None
+
+    def __str__(self) -> str:
+        """As it stands in the table."""
+        return self.name if self.argument is None else f"{self.name}({self.argument})"
 
     def over(self, cells: Sequence[object], regions: Sequence[str | None]) -> list[object]:
         """The column after this step; blanks and misfits pass, a result of nothing is a blank."""
@@ -75,7 +81,7 @@ def build_step(name: str, argument: str | None, tables: ValueTables) -> Step:
         KeyError: there is no such step.
         BadArgumentError: the argument is missing, not wanted, or wrong.
     """
-    return REGISTRY[name].build(argument, tables)
+    return replace(REGISTRY[name].build(argument, tables), argument=argument)
 
 
 # ---------------------------------------------------------------- entering steps
