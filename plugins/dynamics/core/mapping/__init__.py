@@ -12,7 +12,7 @@ from dynamics.core.mapping.applying import (
     apply_mapping,
     update_values,
 )
-from dynamics.core.mapping.checking import check_mapping, missing_required
+from dynamics.core.mapping.checking import check_mapping, missing_required, required_columns
 from dynamics.core.mapping.parsing import parse_mapping, parse_value_table
 from dynamics.core.mapping.rules import Blank, Mapping, Rule, WriteMode
 
@@ -28,5 +28,6 @@ __all__ = [
     "missing_required",
     "parse_mapping",
     "parse_value_table",
+    "required_columns",
     "update_values",
 ]

@@ -39,7 +39,7 @@ def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> l
     if creates:
         faults += [
             Fault(mapping.file, None, f"A new {mapping.table} needs '{name}'; it is not mapped.", "Add a row for it.")
-            for name in _required_columns(metadata)
+            for name in required_columns(metadata)
             if name not in mapping.targets
         ]
     return faults
@@ -47,10 +47,11 @@ def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> l
 
 def missing_required(metadata: TableMetadata, values: ReadOnly[str, object]) -> list[str]:
     """Columns without which Dynamics regards a new record as incomplete, sorted, that `values` does not fill."""
-    return [name for name in _required_columns(metadata) if values.get(name) is None]
+    return [name for name in required_columns(metadata) if values.get(name) is None]
 
 
-def _required_columns(metadata: TableMetadata) -> list[str]:
+def required_columns(metadata: TableMetadata) -> list[str]:
+    """Columns that a new record must bring, sorted."""
     return sorted(
         column.logical_name
         for column in metadata.columns.values()

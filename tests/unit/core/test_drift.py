@@ -1,0 +1,152 @@
+"""What has changed since a mapping saw a table, in words, and whether it would reject prospects."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from dynamics.core.drift import as_json, compare, from_json, remembered, seen_by
+from dynamics.core.mapping import parse_mapping
+from dynamics.core.metadata import Column, DateBehavior, RequiredLevel, TableMetadata
+from tests.unit.core.builders import table, text
+
+REQUIRED = RequiredLevel.SYSTEM
+OPTIONS = {4: "Partner", 7: "Trade Show"}
+LEAD = table(
+    text("subject", 300),
+    text("jobtitle", 100),
+    Column("leadsourcecode", "Picklist", options=OPTIONS, labels={v: (o,) for v, o in OPTIONS.items()}),
+    Column("industrycode", "Picklist", options={16: "Banking", 21: "Law"}),
+    Column("numberofemployees", "Integer", minimum=0, maximum=1_000_000),
+    Column("budgetamount", "Money", precision=4),
+    Column("estimatedclosedate", "DateTime"),
+    Column("parentaccountid", "Lookup", navigation={"account": "parentaccountid", "contact": "other"}),
+    text("lastname", 50, required=REQUIRED),
+    text("fax"),
+)
+ROWS = """target,source,transform,default,write,blank
+subject,event.name,truncate,,,
+jobtitle,job_title,,,,
+leadsourcecode,lead_source,,,,
+industrycode,custom.industry,map(industry),,,
+numberofemployees,company.employee_count,,,,
+budgetamount,custom.budget,,,,
+estimatedclosedate,custom.closes,,,,
+parentaccountid,company.name,,,,
+lastname,last_name,,Unknown,,
+"""
+MAPPING = parse_mapping("lead", ROWS, "lead.csv", {"industry": {"Banks": "16"}})
+
+
+def with_column(name: str, **facts: Any) -> TableMetadata:
+    return replace(LEAD, columns={**LEAD.columns, name: replace(LEAD.columns[name], **facts)})
+
+
+def without(name: str) -> TableMetadata:
+    return replace(LEAD, columns={key: column for key, column in LEAD.columns.items() if key != name})
+
+
+def told(now: TableMetadata, creates: bool = True) -> list[tuple[str, bool]]:
+    before = from_json(json.loads(json.dumps(as_json(seen_by(MAPPING, LEAD)))))
+    return [(str(change), change.rejects) for change in compare(MAPPING, before, seen_by(MAPPING, now), creates)]
+
+
+@pytest.mark.parametrize(
+    ("now", "expected"),
+    [
+        (LEAD, []),
+        (without("jobtitle"), [("column jobtitle is gone", True)]),
+        (without("fax"), []),
+        (with_column("jobtitle", type="Memo"), [("column jobtitle is a Memo instead of a String", True)]),
+        (with_column("jobtitle", max_length=50), [("jobtitle holds 50 characters instead of 100", True)]),
+        (with_column("jobtitle", max_length=200), [("jobtitle holds 200 characters instead of 100", False)]),
+        (with_column("subject", max_length=100), [("subject holds 100 characters instead of 300", False)]),
+        (with_column("jobtitle", required=REQUIRED), [("column jobtitle is required now", True)]),
+        (with_column("lastname", required=RequiredLevel.NONE), [("column lastname is not required any more", False)]),
+        (with_column("fax", required=REQUIRED), [("column fax is required now", True)]),
+        (
+            with_column("leadsourcecode", options={4: "Alliance", 7: "Trade Show"}),
+            [("option *Partner* of leadsourcecode was renamed to *Alliance*", False)],
+        ),
+        (
+            with_column("leadsourcecode", options={7: "Trade Show"}),
+            [("option *Partner* of leadsourcecode is gone", True)],
+        ),
+        (
+            with_column("leadsourcecode", options={**OPTIONS, 8: "Web"}),
+            [("option *Web* of leadsourcecode is new", False)],
+        ),
+        (with_column("industrycode", options={16: "Banking"}), [("option *Law* of industrycode is gone", False)]),
+        (with_column("industrycode", options={21: "Law"}), [("option *Banking* of industrycode is gone", True)]),
+        (
+            with_column("numberofemployees", maximum=500),
+            [("numberofemployees takes 0 to 500 instead of 0 to 1000000", True)],
+        ),
+        (
+            with_column("numberofemployees", minimum=None),
+            [("numberofemployees takes anything to 1000000 instead of 0 to 1000000", False)],
+        ),
+        (with_column("budgetamount", precision=2), [("budgetamount keeps 2 decimals instead of 4", False)]),
+        (
+            with_column("estimatedclosedate", behavior=DateBehavior.DATE_ONLY),
+            [("estimatedclosedate holds a day without a time instead of a moment", False)],
+        ),
+        (
+            with_column("jobtitle", creatable=False, updatable=False),
+            [
+                ("column jobtitle cannot be set on a new record any more", True),
+                ("column jobtitle cannot be changed any more", True),
+            ],
+        ),
+        (
+            with_column("parentaccountid", navigation={"account": "parentaccountid", "lead": "parentaccountid_lead"}),
+            [
+                ("lookup parentaccountid does not point to contact any more", True),
+                ("lookup parentaccountid can point to lead too", False),
+            ],
+        ),
+    ],
+)
+def test_each_change_is_told_in_words(now: TableMetadata, expected: list[tuple[str, bool]]) -> None:
+    assert told(now) == [(f"lead: {words}", rejects) for words, rejects in expected]
+
+
+def test_where_nothing_is_created_a_required_column_rejects_nobody() -> None:
+    assert told(with_column("fax", required=REQUIRED), creates=False) == []
+    assert told(with_column("jobtitle", required=REQUIRED), creates=False) == [
+        ("lead: column jobtitle is required now", False)
+    ]
+
+
+def test_an_option_that_a_label_is_looked_up_in_may_not_be_renamed() -> None:
+    [rule] = [rule for rule in MAPPING.rows if rule.target == "leadsourcecode"]
+    [step] = parse_mapping("lead", "target,source,transform\nfax,phones.fax,trim\n", "lead.csv", {}).rows[0].steps
+    by_label = replace(MAPPING, rows=(replace(rule, steps=(replace(step, name="choice"),)),))
+    before = seen_by(by_label, LEAD)
+    now = seen_by(by_label, with_column("leadsourcecode", options={4: "Alliance", 7: "Trade Show"}))
+    assert [change.rejects for change in compare(by_label, before, now, creates=True)] == [True]
+
+
+def test_a_change_as_a_fault_names_file_line_and_column() -> None:
+    [change] = compare(MAPPING, seen_by(MAPPING, LEAD), seen_by(MAPPING, without("jobtitle")), creates=True)
+    assert str(change.fault) == (
+        "lead.csv:3: Column jobtitle is gone. Remove the row, or name the column that took its place."
+    )
+    assert change.fault.column == "jobtitle"
+
+
+def test_what_rejects_is_told_again_until_it_is_mended_and_what_does_not_is_told_once() -> None:
+    before = seen_by(MAPPING, LEAD)
+    now = seen_by(MAPPING, with_column("jobtitle", max_length=50))
+    assert remembered(before, now, compare(MAPPING, before, now, creates=True)) == before
+    longer = seen_by(MAPPING, with_column("jobtitle", max_length=200))
+    assert remembered(before, longer, compare(MAPPING, before, longer, creates=True)) == longer
+    required = seen_by(MAPPING, with_column("fax", required=REQUIRED))
+    assert remembered(before, required, compare(MAPPING, before, required, creates=True)) == before
+
+
+def test_what_a_later_release_adds_to_a_snapshot_is_passed_over() -> None:
+    assert from_json({"fax": {"type": "String", "max_length": 50, "colour": "red"}}) == {"fax": text("fax", 50)}
