@@ -13,7 +13,7 @@ from dynamics.core.mapping.applying import (
     update_values,
 )
 from dynamics.core.mapping.checking import check_mapping, missing_required, required_columns
-from dynamics.core.mapping.parsing import parse_mapping, parse_value_table
+from dynamics.core.mapping.parsing import parse_mapping, parse_value_table, read_mapping
 from dynamics.core.mapping.rules import Blank, Mapping, Rule, WriteMode
 
 __all__ = [
@@ -28,6 +28,7 @@ __all__ = [
     "missing_required",
     "parse_mapping",
     "parse_value_table",
+    "read_mapping",
     "required_columns",
     "update_values",
 ]

@@ -25,22 +25,28 @@ def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> l
     """Everything about a mapping that would fail in this account.
 
     Args:
-        mapping: without faults of its own.
+        mapping: of rows that have faults of their own only the column is looked at.
         metadata: of the mapping's table in the account.
         creates: whether the sync action creates records of this table.
     Returns:
         0..n faults, each with file, line and remedy.
     """
     faults = [
-        Fault(mapping.file, rule.line, what, remedy)
+        Fault(mapping.file, rule.line, what, remedy, rule.target)
         for rule in mapping.rows
         for what, remedy in _rule_faults(rule, metadata, creates)
     ]
+    faults += [
+        Fault(mapping.file, line, *_no_such_column(target, metadata), target)
+        for target, line in mapping.broken.items()
+        if target and target not in metadata.columns
+    ]
     if creates:
+        needs = f"A new {mapping.table} needs"
         faults += [
-            Fault(mapping.file, None, f"A new {mapping.table} needs '{name}'; it is not mapped.", "Add a row for it.")
+            Fault(mapping.file, None, f"{needs} '{name}'; it is not mapped.", "Add a row for it.", name)
             for name in required_columns(metadata)
-            if name not in mapping.targets
+            if name not in mapping.targets and name not in mapping.broken
         ]
     return faults
 
@@ -63,9 +69,7 @@ def _rule_faults(rule: Rule, metadata: TableMetadata, creates: bool) -> Iterator
     """What is wrong, and what to do."""
     column = metadata.columns.get(rule.target)
     if column is None:
-        near = difflib.get_close_matches(rule.target, metadata.columns, n=1)
-        remedy = f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
-        yield f"{metadata.logical_name} has no column '{rule.target}'.", remedy
+        yield _no_such_column(rule.target, metadata)
         return
     if column.type in LOOKUP_TYPES:
         yield f"'{rule.target}' is a lookup.", "Lookups are not supported yet by this mapping version: remove the row."
@@ -75,6 +79,12 @@ def _rule_faults(rule: Rule, metadata: TableMetadata, creates: bool) -> Iterator
         return
     yield from _writing_faults(rule, column, creates)
     yield from _fixed_value_faults(rule, column)
+
+
+def _no_such_column(target: str, metadata: TableMetadata) -> tuple[str, str]:
+    near = difflib.get_close_matches(target, metadata.columns, n=1)
+    remedy = f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
+    return f"{metadata.logical_name} has no column '{target}'.", remedy
 
 
 def _writing_faults(rule: Rule, column: Column, creates: bool) -> Iterator[tuple[str, str]]:
