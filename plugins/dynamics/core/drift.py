@@ -7,13 +7,14 @@ by `mapping.checking`; where the snapshots are kept is left to the store.
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from dynamics.core.crm import JsonObject
 from dynamics.core.mapping import Mapping as MappingTable
-from dynamics.core.mapping import Rule, WriteMode, required_columns
+from dynamics.core.mapping import Rule, WriteMode, check_mapping, missing_required, required_columns
+from dynamics.core.mapping.coercion import Misfit, coercer
 from dynamics.core.mapping.rules import Constant
 from dynamics.core.metadata import Column, DateBehavior, RequiredLevel, TableMetadata
 from dynamics.errors import Fault
@@ -71,12 +72,36 @@ def compare(mapping: MappingTable, before: Seen, now: Seen, creates: bool) -> li
     ]
 
 
-def remembered(before: Seen, now: Seen, changes: list[Change]) -> dict[str, Column]:
-    """What to compare with next time: today, but for columns whose change rejects prospects, which is told again until
-    somebody has acted."""
-    kept = {change.column for change in changes if change.rejects}
-    lasting = {name: column for name, column in before.items() if name in kept}
-    return {name: column for name, column in now.items() if name not in kept} | lasting
+def remembered(before: Seen, now: Seen, untold: Iterable[Change]) -> dict[str, Column]:
+    """What to compare with next time: today, but for columns with a change that is to be told again."""
+    again = {change.column for change in untold}
+    lasting = {name: column for name, column in before.items() if name in again}
+    return {name: column for name, column in now.items() if name not in again} | lasting
+
+
+def faults_since(mapping: MappingTable, began: Seen | None, metadata: TableMetadata, creates: bool) -> list[Fault]:
+    """Why a run cannot go on with what a table is like now.
+
+    Args:
+        began: what the mapping saw when the run began; None when nobody remembers.
+    """
+    faults = check_mapping(mapping, metadata, creates)
+    if began is not None:
+        changes = compare(mapping, began, seen_by(mapping, metadata), creates)
+        faults += [change.fault for change in changes if change.rejects]
+    return faults
+
+
+def is_outdated(values: Mapping[str, object], metadata: TableMetadata, creates: bool) -> bool:
+    """Whether a write shows that it was decided on by other metadata than this, which would not let it pass."""
+    if creates and missing_required(metadata, values):
+        return True
+    for name, value in values.items():
+        column = metadata.columns.get(name)
+        convert = coercer(column) if column is not None else None
+        if column is None or (convert is not None and value is not None and isinstance(convert(value), Misfit)):
+            return True
+    return False
 
 
 # ---------------------------------------------------------------- as JSON

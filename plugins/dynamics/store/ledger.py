@@ -1,7 +1,8 @@
 """The ledger on PostgreSQL: `dynamics.sync.ports.Ledger`, put together from its parts.
 
 Each method is one short transaction of a few statements over whole batches, and safe to repeat. The parts: `runs`,
-`intake` (discovery), `work` (the queue), `persons`, `attempts`, `settling`; and `snapshots`, of which the engine knows nothing.
+`intake` (discovery), `work` (the queue), `persons`, `attempts`, `settling`; and `snapshots`, which the engine does not
+know of.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""What the mapping of an action saw of an organisation, kept until it is looked at again. No record and no person in it.
+"""What the mapping of an action saw of an organisation, kept until it is looked at again. No record, no person.
 
 What it means is decided in `core.drift`.
 """
