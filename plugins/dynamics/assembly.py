@@ -43,7 +43,7 @@ from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
-from dynamics.preflight import Findings, Preflight, foresee
+from dynamics.preflight import Findings, Preflight
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
@@ -156,10 +156,10 @@ class SyncService:
         return findings
 
     def forecast(self, findings: Findings, count: int, file: str | None) -> list[Forecast]:
-        """What the action's mappings make of up to `count` prospects of Captello, or of a file. See `foresee`."""
+        """What would become of up to `count` prospects of Captello, or of a file. See `Preflight.foresee`."""
         source = {"source": "file" if file else "captello", "file": file, "source_connection": CAPTELLO}
         with self._source(source) as chosen:
-            return foresee(findings, chosen, count, self.clock)
+            return self._preflight().foresee(findings, chosen, count, self.clock)
 
     def _preflight(self) -> Preflight:
         def connect(account: str) -> DataverseClient:

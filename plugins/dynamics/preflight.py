@@ -19,8 +19,9 @@ from dynamics.core.capture import Selection, SourcedProspect
 from dynamics.core.crm import JsonObject, Organization
 from dynamics.core.drift import Change, as_json, compare, from_json, remembered, seen_by
 from dynamics.core.forecast import Forecast, forecast, sample_frame
+from dynamics.core.lookup import LookupAnswers
 from dynamics.core.mapping import Mapping as MappingTable
-from dynamics.core.mapping import check_mapping
+from dynamics.core.mapping import check_mapping, fixed_lookups, looked_up_tables, lookup_faults, wanted_lookups
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.patience import graver
 from dynamics.core.policy import Policy
@@ -133,6 +134,24 @@ class Preflight:
             content[table] = as_json(remembered(from_json(known.get(table, {})), now, again))
         self.snapshots.keep_snapshot(action.name, organization.organization_id, content)
 
+    def foresee(self, findings: Findings, source: Source, count: int, clock: Clock) -> list[Forecast]:
+        """Map up to `count` prospects of a source and say what would be rejected; nothing is written. As many pages are
+        read as that takes, and none after `SAMPLING_S` seconds; records that prospects point to are looked up.
+
+        Raises: as `Findings.passed`, and what the source and the organisation raise.
+        """
+        action, mappings, _ = findings.passed()
+        frame = sample_frame(_sample(source, count, clock))
+        told = []
+        for table, metadata in findings.tables.items():
+            mapping = mappings.tables[table]
+            answers: LookupAnswers = {}
+            if mapping.lookups:
+                with self.connect(action.account) as crm:
+                    answers = crm.look_up(wanted_lookups(mapping, frame))
+            told.append(forecast(mapping, frame, metadata, action.create.value == table, answers))
+        return told
+
     def _look_inside(self, findings: Findings, account: str, crm: Crm) -> None:
         """Who we are there, what we may do, and the mapping against what the tables look like."""
         policy = findings.action.policy() if findings.action is not None else None
@@ -157,7 +176,9 @@ class Preflight:
             remedy = "Install the app that brings it, or correct the account."
             raise ConfigurationError([Fault(mapping.file, None, f"{error.detail}.", remedy)]) from error
         findings.tables[mapping.table] = metadata
-        findings.faults += check_mapping(mapping, metadata, _creates(findings, mapping.table))
+        others = {table: crm.metadata(table) for table in looked_up_tables(mapping, metadata)}
+        wrong = check_mapping(mapping, metadata, _creates(findings, mapping.table), others)
+        findings.faults += wrong or lookup_faults(mapping, crm.look_up(fixed_lookups(mapping)))
 
     def _changes(self, findings: Findings) -> list[Change]:
         """What has changed since it was looked at last."""
@@ -173,29 +194,19 @@ class Preflight:
         ]
 
 
-def foresee(findings: Findings, source: Source, count: int, clock: Clock) -> list[Forecast]:
-    """Map up to `count` prospects of a source and say what would be rejected; nothing is written. As many pages are
-    read as that takes, and none after `SAMPLING_S` seconds.
+# ---------------------------------------------------------------- pieces
 
-    Raises: as `Findings.passed`, and what the source raises.
-    """
-    action, mappings, _ = findings.passed()
+
+def _sample(source: Source, count: int, clock: Clock) -> list[SourcedProspect]:
     until = clock.monotonic() + SAMPLING_S
     sample: list[SourcedProspect] = []
     for page in source.pages(Selection()):
         sample += page[: count - len(sample)]
-        if len(sample) >= count or clock.monotonic() >= until:
-            break
         if clock.stopping:
             raise StoppedError("sample", source.name, detail="this process was asked to stop")
-    frame = sample_frame(sample)
-    return [
-        forecast(mappings.tables[table], frame, metadata, creates=action.create.value == table)
-        for table, metadata in findings.tables.items()
-    ]
-
-
-# ---------------------------------------------------------------- pieces
+        if len(sample) >= count or clock.monotonic() >= until:
+            break
+    return sample
 
 
 def _creates(findings: Findings, table: str) -> bool:

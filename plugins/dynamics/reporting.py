@@ -8,7 +8,7 @@ from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
 
-from dynamics.core.forecast import Forecast
+from dynamics.core.forecast import Cause, Forecast
 from dynamics.errors import Fault
 from dynamics.preflight import Findings
 
@@ -29,7 +29,7 @@ def forecast_lines(forecasts: Sequence[Forecast]) -> Iterator[str]:
             f"{each.prospects} prospects as {_as_what(each)}: {each.rejected} would be rejected, "
             f"{each.warned} written with a warning"
         )
-        for kind, causes in (("rejected", each.rejections), ("warned", each.warnings)):
+        for kind, causes in _groups(each):
             for cause in causes:
                 yield f"  {cause.prospects} {kind}: {cause.column}: {cause.rule}"
 
@@ -71,11 +71,16 @@ def _forecast_table(forecast: Forecast) -> RenderableType:
     table = Table(title=title, title_justify="left")
     for name in ("outcome", "prospects", "column", "rule"):
         table.add_column(name, justify="right" if name == "prospects" else "left")
-    table.add_row("written", str(forecast.prospects - forecast.rejected))
-    for outcome, causes in (("rejected", forecast.rejections), ("warned", forecast.warnings)):
+    waiting = sum(cause.prospects for cause in forecast.waits)
+    table.add_row("written", str(forecast.prospects - forecast.rejected - waiting))
+    for outcome, causes in _groups(forecast):
         for cause in causes:
             table.add_row(outcome, str(cause.prospects), Text(cause.column), Text(cause.rule))
     return table
+
+
+def _groups(forecast: Forecast) -> list[tuple[str, tuple[Cause, ...]]]:
+    return [("rejected", forecast.rejections), ("deferred", forecast.waits), ("warned", forecast.warnings)]
 
 
 def _as_what(forecast: Forecast) -> str:

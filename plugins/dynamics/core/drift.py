@@ -175,7 +175,7 @@ def _changes(rule: Rule | None, before: Column | None, now: Column | None, creat
     yield from _writability(rule, before, now, creates)
     yield from _bounds(rule, before, now)
     yield from _options(rule, before, now)
-    yield from _targets(name, before, now)
+    yield from _targets(rule, before, now)
 
 
 def _requirement(rule: Rule, before: Column, now: Column, creates: bool) -> Iterator[_Told]:
@@ -236,10 +236,13 @@ def _options(rule: Rule, before: Column, now: Column) -> Iterator[_Told]:
             yield f"option *{label}* of {name} is new", "Map what is to become of it, if anything.", False
 
 
-def _targets(name: str, before: Column, now: Column) -> Iterator[_Told]:
+def _targets(rule: Rule, before: Column, now: Column) -> Iterator[_Told]:
+    name = rule.target
     for table in before.navigation:
         if table not in now.navigation:
-            yield f"lookup {name} does not point to {table} any more", "Remove the row, or look up another table.", True
+            used = rule.lookup is not None and rule.lookup.table == table
+            remedy = "Look up another table, or remove the row." if used else "Nothing needs to be done."
+            yield f"lookup {name} does not point to {table} any more", remedy, used
     for table in now.navigation:
         if table not in before.navigation:
             yield f"lookup {name} can point to {table} too", "Nothing needs to be done.", False

@@ -9,10 +9,12 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import pandas as pd
 
 from dynamics.core.capture import SourcedProspect
+from dynamics.core.lookup import LookupAnswers
 from dynamics.core.mapping import Mapped, apply_mapping, missing_required
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
@@ -34,7 +36,8 @@ class Cause:
 class Forecast:
     """What one table's mapping makes of a sample. `creates`: as new records, else as updates of existing ones.
 
-    `rejected` and `warned` count prospects; a prospect may be warned of for several reasons.
+    `rejected` and `warned` count prospects; a prospect may be warned of for several reasons. `waits`: those that would
+    be deferred, for a record they point to is missing.
     """
 
     table: str
@@ -43,6 +46,7 @@ class Forecast:
     rejected: int
     warned: int
     rejections: tuple[Cause, ...]
+    waits: tuple[Cause, ...]
     warnings: tuple[Cause, ...]
 
 
@@ -53,18 +57,21 @@ def sample_frame(sample: Sequence[SourcedProspect]) -> pd.DataFrame:
     return frame[frame["state"] == READY]
 
 
-def forecast(mapping: MappingTable, frame: pd.DataFrame, metadata: TableMetadata, creates: bool) -> Forecast:
+def forecast(
+    mapping: MappingTable, frame: pd.DataFrame, metadata: TableMetadata, creates: bool, lookups: LookupAnswers
+) -> Forecast:
     """Map a sample without writing anything.
 
     Args:
         mapping: checked against this metadata.
         frame: as `sample_frame` gives it.
         creates: whether the prospects are to be new records of this table.
+        lookups: an answer to each of `wanted_lookups`.
     """
-    mapped = apply_mapping(mapping, frame, metadata)
-    reasons = {label: (reject.column, reject.rule) for label, reject in mapped.rejects.items()}
-    if creates:
-        reasons = _incomplete(mapped, metadata) | reasons
+    mapped = apply_mapping(mapping, frame, metadata, lookups)
+    reasons = _incomplete(mapped, metadata) if creates else {}
+    reasons |= {label: (reject.column, reject.rule) for label, reject in mapped.rejects.items()}
+    waits = {label: reasons.pop(label) for label, reject in mapped.rejects.items() if reject.passing}
     warned = Counter(
         (where, _COUNTS.sub("n", what))
         for texts in mapped.warnings.values()
@@ -77,13 +84,14 @@ def forecast(mapping: MappingTable, frame: pd.DataFrame, metadata: TableMetadata
         rejected=len(reasons),
         warned=len(mapped.warnings),
         rejections=_causes(Counter(reasons.values())),
+        waits=_causes(Counter(waits.values())),
         warnings=_causes(warned),
     )
 
 
-def _incomplete(mapped: Mapped, metadata: TableMetadata) -> dict[object, tuple[str, str]]:
+def _incomplete(mapped: Mapped, metadata: TableMetadata) -> dict[Any, tuple[str, str]]:
     """Those without a column that a new record must bring; the first one."""
-    found: dict[object, tuple[str, str]] = {}
+    found: dict[Any, tuple[str, str]] = {}
     for label, values in mapped.by_label.items():
         filled = {**mapped.defaults, **{name: value for name, value in values.items() if value is not None}}
         if missing := missing_required(metadata, filled):

@@ -26,6 +26,7 @@ from dynamics.core.crm import (
     WriteState,
 )
 from dynamics.core.drift import is_outdated
+from dynamics.core.lookup import LookupKey, LookupMiss
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.throttle import Traffic
 from dynamics.dataverse import identity
@@ -33,6 +34,7 @@ from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
 from dynamics.dataverse.faults import METADATA_CODES, SCHEMA_CODES
+from dynamics.dataverse.lookups import Lookups
 from dynamics.dataverse.metadata import read_table
 from dynamics.dataverse.query import find_records, read_records
 from dynamics.dataverse.transport import Transport
@@ -78,10 +80,18 @@ class DataverseClient:
         self._transport = Transport(account, budget, clock, on_token, callers + concurrency)
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="dataverse")
         self._writer = BulkWriter(
-            self._transport, clock, self._executor, Breakers(account.title), create_rows, update_rows
+            self._transport,
+            clock,
+            self._executor,
+            self.metadata,
+            Breakers(account.title),
+            create_rows,
+            update_rows,
         )
+        self._lookups = Lookups(self.metadata, self.find, clock)
         self._asking = threading.Lock()
         self._tables: dict[str, tuple[float, TableMetadata]] = {}  # with when it was read
+        self._first_seen: dict[str, TableMetadata] = {}
         self._sent_again: set[UUID] = set()
         self._organization: Organization | None = None
 
@@ -130,13 +140,19 @@ class DataverseClient:
         with self._schema_explained({table}):
             return read_records(self._transport, self.metadata(table), record_ids, select)
 
+    def look_up(self, keys: Collection[LookupKey]) -> dict[LookupKey, str | LookupMiss]:
+        """See `Crm.look_up`."""
+        return self._lookups.look_up(keys)
+
     def create(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """See `Crm.create`."""
-        return self._judged(table, writes, self._writer.create(self.metadata(table), writes), creates=True)
+        report = self._lookups.heed(writes, self._writer.create(self.metadata(table), writes))
+        return self._judged(table, writes, report, creates=True)
 
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """See `Crm.update`."""
-        return self._judged(table, writes, self._writer.update(self.metadata(table), writes), creates=False)
+        report = self._lookups.heed(writes, self._writer.update(self.metadata(table), writes))
+        return self._judged(table, writes, report, creates=False)
 
     # ------------------------------------------------------------ when the schema moves
 
@@ -147,6 +163,7 @@ class DataverseClient:
                 metadata = read_table(self._transport, table)
                 self._guard(metadata)
                 self._tables[table] = (asked_at, metadata)
+                self._first_seen.setdefault(table, metadata)
             return self._tables[table][1]
 
     @contextmanager
@@ -174,7 +191,8 @@ class DataverseClient:
             return report
         try:
             now = self._metadata(table, read_after=asked_at)
-            outdated = [write.record_id for write in doubtful if is_outdated(write.values, now, creates)]
+            suspects = doubtful if now != self._first_seen[table] else ()
+            outdated = [write.record_id for write in suspects if is_outdated(write.values, now, creates)]
         except (AccountError, TransientError) as fault:
             stopped_by, outdated = fault, [write.record_id for write in doubtful]
         for record_id in set(outdated) - self._sent_again:

@@ -35,7 +35,7 @@ industrycode,custom.industry,map(industry),,,
 numberofemployees,company.employee_count,,,,
 budgetamount,custom.budget,,,,
 estimatedclosedate,custom.closes,,,,
-parentaccountid,company.name,,,,
+parentaccountid,company.name,lookup(contact.fullname),,,
 lastname,last_name,,Unknown,,
 """
 MAPPING = parse_mapping("lead", ROWS, "lead.csv", {"industry": {"Banks": "16"}})
@@ -100,6 +100,10 @@ def told(now: TableMetadata, creates: bool = True) -> list[tuple[str, bool]]:
                 ("column jobtitle cannot be set on a new record any more", True),
                 ("column jobtitle cannot be changed any more", True),
             ],
+        ),
+        (
+            with_column("parentaccountid", navigation={"contact": "other"}),
+            [("lookup parentaccountid does not point to account any more", False)],
         ),
         (
             with_column("parentaccountid", navigation={"account": "parentaccountid", "lead": "parentaccountid_lead"}),

@@ -11,8 +11,16 @@ from dynamics.core.mapping.applying import (
     MappingReject,
     apply_mapping,
     update_values,
+    wanted_lookups,
 )
-from dynamics.core.mapping.checking import check_mapping, missing_required, required_columns
+from dynamics.core.mapping.checking import (
+    check_mapping,
+    fixed_lookups,
+    looked_up_tables,
+    lookup_faults,
+    missing_required,
+    required_columns,
+)
 from dynamics.core.mapping.parsing import parse_mapping, parse_value_table, read_mapping
 from dynamics.core.mapping.rules import Blank, Mapping, Rule, WriteMode
 
@@ -25,10 +33,14 @@ __all__ = [
     "WriteMode",
     "apply_mapping",
     "check_mapping",
+    "fixed_lookups",
+    "looked_up_tables",
+    "lookup_faults",
     "missing_required",
     "parse_mapping",
     "parse_value_table",
     "read_mapping",
     "required_columns",
     "update_values",
+    "wanted_lookups",
 ]

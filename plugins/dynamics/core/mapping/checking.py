@@ -9,32 +9,46 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from collections.abc import Mapping as ReadOnly
+from types import MappingProxyType
 
+from dynamics.core.lookup import KEY_TYPES, LookupAnswers, LookupKey, LookupMiss
+from dynamics.core.mapping.applying import missing_fault
 from dynamics.core.mapping.coercion import NUMBER_TYPES, OPTION_TYPES, TEXT_TYPES, Misfit, coercer
-from dynamics.core.mapping.rules import Blank, Constant, Mapping, Rule, WriteMode
+from dynamics.core.mapping.rules import Blank, Constant, Mapping, OnMissing, Rule, WriteMode
 from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
 from dynamics.errors import Fault
 
-LOOKUP_TYPES = frozenset({"Lookup", "Customer", "Owner", "PartyList"})
 # A new record must bring these when they are required. Owner, state, ids and yes/no columns are filled by the server.
-SUPPLIED_TYPES = TEXT_TYPES | NUMBER_TYPES | {"Integer", "Picklist", "DateTime"}
+SUPPLIED_TYPES = TEXT_TYPES | NUMBER_TYPES | {"Integer", "Picklist", "DateTime", "Lookup", "Customer"}
 _REQUIRED = frozenset({RequiredLevel.APPLICATION, RequiredLevel.SYSTEM})
 
 
-def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> list[Fault]:
+def looked_up_tables(mapping: Mapping, metadata: TableMetadata) -> list[str]:
+    """The tables that a mapping looks up records of, as far as its columns point there: what a check must know."""
+    pairs = ((metadata.columns.get(rule.target), rule.lookup) for rule in mapping.lookups)
+    return sorted({lookup.table for column, lookup in pairs if column and lookup and lookup.table in column.navigation})
+
+
+def check_mapping(
+    mapping: Mapping,
+    metadata: TableMetadata,
+    creates: bool,
+    others: ReadOnly[str, TableMetadata] = MappingProxyType({}),
+) -> list[Fault]:
     """Everything about a mapping that would fail in this account.
 
     Args:
         mapping: of rows that have faults of their own only the column is looked at.
         metadata: of the mapping's table in the account.
         creates: whether the sync action creates records of this table.
+        others: of all `looked_up_tables`.
     Returns:
         0..n faults, each with file, line and remedy.
     """
     faults = [
         Fault(mapping.file, rule.line, what, remedy, rule.target)
         for rule in mapping.rows
-        for what, remedy in _rule_faults(rule, metadata, creates)
+        for what, remedy in _rule_faults(rule, metadata, creates, others)
     ]
     faults += [
         Fault(mapping.file, line, *_no_such_column(target, metadata), target)
@@ -51,6 +65,28 @@ def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> l
     return faults
 
 
+def fixed_lookups(mapping: Mapping) -> dict[LookupKey, Rule]:
+    """The records that the table itself names, by constants and defaults, and that must exist beforehand."""
+    fixed: dict[LookupKey, Rule] = {}
+    for rule in mapping.lookups:
+        if rule.lookup is None or rule.lookup.on_missing is OnMissing.BLANK:
+            continue
+        named = [rule.default]
+        if isinstance(rule.origin, Constant) and rule.lookup.on_missing is OnMissing.REJECT:
+            named.append(rule.origin.text)
+        fixed |= {LookupKey.of(rule.lookup.table, rule.lookup.column, text): rule for text in named if text}
+    return fixed
+
+
+def lookup_faults(mapping: Mapping, answers: LookupAnswers) -> list[Fault]:
+    """The fixed lookups that name no record, or several. `answers` to all of them."""
+    return [
+        missing_fault(mapping, rule, key, miss)
+        for key, rule in fixed_lookups(mapping).items()
+        if isinstance(miss := answers[key], LookupMiss)
+    ]
+
+
 def missing_required(metadata: TableMetadata, values: ReadOnly[str, object]) -> list[str]:
     """Columns without which Dynamics regards a new record as incomplete, sorted, that `values` does not fill."""
     return [name for name in required_columns(metadata) if values.get(name) is None]
@@ -65,26 +101,47 @@ def required_columns(metadata: TableMetadata) -> list[str]:
     )
 
 
-def _rule_faults(rule: Rule, metadata: TableMetadata, creates: bool) -> Iterator[tuple[str, str]]:
+def _rule_faults(
+    rule: Rule, metadata: TableMetadata, creates: bool, others: ReadOnly[str, TableMetadata]
+) -> Iterator[tuple[str, str]]:
     """What is wrong, and what to do."""
     column = metadata.columns.get(rule.target)
     if column is None:
         yield _no_such_column(rule.target, metadata)
         return
-    if column.type in LOOKUP_TYPES:
-        yield f"'{rule.target}' is a lookup.", "Lookups are not supported yet by this mapping version: remove the row."
-        return
     if coercer(column) is None:
         yield f"'{rule.target}' has the type {column.type}, which cannot be mapped.", "Remove the row."
         return
     yield from _writing_faults(rule, column, creates)
-    yield from _fixed_value_faults(rule, column)
+    if column.is_lookup or rule.lookup is not None:
+        yield from _lookup_faults(rule, column, others)
+    else:
+        yield from _fixed_value_faults(rule, column)
 
 
-def _no_such_column(target: str, metadata: TableMetadata) -> tuple[str, str]:
-    near = difflib.get_close_matches(target, metadata.columns, n=1)
+def _lookup_faults(rule: Rule, column: Column, others: ReadOnly[str, TableMetadata]) -> Iterator[tuple[str, str]]:
+    name, lookup, tables = rule.target, rule.lookup, ", ".join(column.navigation)
+    if not column.is_lookup:
+        yield f"'{name}' is no lookup.", "Remove the step lookup."
+    elif lookup is None:
+        remedy = f"End the transform with lookup({next(iter(column.navigation), 'table')}.<column>)."
+        yield f"'{name}' is a lookup, it takes no value of its own.", remedy
+    elif lookup.table not in column.navigation:
+        yield f"'{name}' cannot point to '{lookup.table}'.", f"It points to {tables}."
+    elif lookup.table in others:
+        other = others[lookup.table]
+        key = other.columns.get(lookup.column)
+        if key is None:
+            yield _no_such_column(lookup.column, other)
+        elif key.type not in KEY_TYPES:
+            what = f"No record of {lookup.table} can be looked up by '{lookup.column}', which has the type {key.type}."
+            yield what, f"Look it up by a text column, like {other.primary_name or 'its name'}."
+
+
+def _no_such_column(name: str, table: TableMetadata) -> tuple[str, str]:
+    near = difflib.get_close_matches(name, table.columns, n=1)
     remedy = f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
-    return f"{metadata.logical_name} has no column '{target}'.", remedy
+    return f"{table.logical_name} has no column '{name}'.", remedy
 
 
 def _writing_faults(rule: Rule, column: Column, creates: bool) -> Iterator[tuple[str, str]]:
