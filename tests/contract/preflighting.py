@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import sqlalchemy as sa
 
 from dynamics.assembly import SyncService
-from dynamics.config import ConnectionFields
-from dynamics.config.connections import connection_from_json
+from dynamics.config import connection_from_environment
 from sandbox.process import SandboxProcess
 from tests.drills.world import ACTION, CONTACT, LEAD
 
 ACTION_NAME = "drill"
 
 
-def service(sandbox: SandboxProcess, store: sa.Engine, include: Path, **extra: Any) -> SyncService:
-    """`extra` goes into the Dynamics connection."""
+def environment(sandbox: SandboxProcess, **extra: Any) -> dict[str, str]:
+    """The variables that hold the connections; `extra` goes into that of Dynamics."""
     ready = sandbox.ready
     account = {
         "conn_type": "dynamics",
@@ -40,12 +40,16 @@ def service(sandbox: SandboxProcess, store: sa.Engine, include: Path, **extra: A
         "password": ready["capture_key"],
         "extra": {"auth": "api_key", "ca_bundle": ready["ca_bundle"]},
     }
-    connections: Mapping[str, Any] = {"dynamics_default": account, "captello_default": captello}
+    return {
+        "AIRFLOW_CONN_DYNAMICS_DEFAULT": json.dumps(account),
+        "AIRFLOW_CONN_CAPTELLO_DEFAULT": json.dumps(captello),
+    }
 
-    def connection_of(conn_id: str) -> ConnectionFields:
-        return connection_from_json(conn_id, json.dumps(connections[conn_id]))
 
-    return SyncService(store, connection_of, include)
+def service(sandbox: SandboxProcess, store: sa.Engine, include: Path, **extra: Any) -> SyncService:
+    """`extra` goes into the Dynamics connection."""
+    variables = environment(sandbox, **extra)
+    return SyncService(store, partial(connection_from_environment, environment=variables), include)
 
 
 def write_include(folder: Path, files: Mapping[str, str] | None = None) -> Path:

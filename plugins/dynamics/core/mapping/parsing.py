@@ -141,9 +141,9 @@ class _Reader:
                 self.fault(line, f"'{target}' is mapped in line {seen[target]} already.", "Keep one of the rows.")
             seen.setdefault(target, line)
             rule = self._rule(line, row)
-            if rule is None:
+            if rule is None and _LOGICAL_NAME.fullmatch(target):
                 self.broken.setdefault(target, line)
-            else:
+            if rule is not None:
                 self.semantics.append([row[name] for name in HEADER if name != "comment"])
                 yield rule
 
