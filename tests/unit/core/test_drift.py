@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 
-from dynamics.core.drift import as_json, compare, from_json, remembered, seen_by
+from dynamics.core.drift import as_json, compare, faults_since, from_json, is_outdated, remembered, seen_by
 from dynamics.core.mapping import parse_mapping
 from dynamics.core.metadata import Column, DateBehavior, RequiredLevel, TableMetadata
 from tests.unit.core.builders import table, text
@@ -156,3 +156,41 @@ def test_what_is_to_be_told_again_is_remembered_as_it_was_and_all_else_as_it_is(
 
 def test_what_a_later_release_adds_to_a_snapshot_is_passed_over() -> None:
     assert from_json({"fax": {"type": "String", "max_length": 50, "colour": "red"}}) == {"fax": text("fax", 50)}
+
+
+# ---------------------------------------------------------------- in the middle of a run
+
+
+def test_a_run_cannot_go_on_by_what_the_mapping_is_wrong_for_or_what_would_reject_since_it_began() -> None:
+    began = seen_by(MAPPING, LEAD)
+
+    def faults(now: TableMetadata, began: Any = began) -> list[str]:
+        return [fault.what for fault in faults_since(MAPPING, began, now, creates=True)]
+
+    assert faults(LEAD) == []
+    assert faults(with_column("subject", max_length=100)) == []
+    assert faults(with_column("jobtitle", max_length=50)) == ["Jobtitle holds 50 characters instead of 100."]
+    assert faults(with_column("jobtitle", max_length=50), began=None) == []
+    assert faults(without("jobtitle")) == ["lead has no column 'jobtitle'.", "Column jobtitle is gone."]
+    assert faults(without("jobtitle"), began=None) == ["lead has no column 'jobtitle'."]
+
+
+@pytest.mark.parametrize(
+    ("values", "now", "creates", "expected"),
+    [
+        ({"jobtitle": "CEO", "lastname": "Ruiz"}, LEAD, True, False),
+        ({"jobtitle": "x" * 60, "lastname": "Ruiz"}, with_column("jobtitle", max_length=50), True, True),
+        ({"jobtitle": "x" * 50, "lastname": "Ruiz"}, with_column("jobtitle", max_length=50), True, False),
+        ({"jobtitle": "CEO", "lastname": "Ruiz"}, without("jobtitle"), True, True),
+        ({"jobtitle": "CEO"}, LEAD, True, True),
+        ({"jobtitle": "CEO"}, LEAD, False, False),
+        ({"jobtitle": None}, LEAD, False, False),
+        ({"industrycode": 21}, LEAD, False, False),
+        ({"industrycode": 21}, with_column("industrycode", options={16: "Banking"}), False, True),
+        ({"numberofemployees": 501}, with_column("numberofemployees", maximum=500), False, True),
+    ],
+)
+def test_a_write_shows_that_it_was_decided_by_other_metadata(
+    values: dict[str, object], now: TableMetadata, creates: bool, expected: bool
+) -> None:
+    assert is_outdated(values, now, creates) is expected
