@@ -16,6 +16,7 @@ import pandas as pd
 
 from dynamics.core.countries import country_code
 from dynamics.core.lookup import LookupAnswers, LookupKey, LookupMiss
+from dynamics.core.mapping.choices import chooser, takes
 from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, text_of, value_class
 from dynamics.core.mapping.rules import Blank, Constant, Lookup, Mapping, OnMissing, Path, Rule, Template
 from dynamics.core.metadata import Column, TableMetadata
@@ -260,16 +261,21 @@ def _has_words(literal: str) -> bool:
 
 def _column_of(rule: Rule, mapping: Mapping, metadata: TableMetadata) -> tuple[Column, Coercer]:
     column = metadata.columns.get(rule.target)
-    convert = None if column is None else coercer(column)
-    if column is None or convert is None or not _points_there(rule, column):
+    convert = None if column is None else converter(rule, column)
+    if column is None or convert is None:
         what = f"{metadata.logical_name} has no column '{rule.target}' that can be mapped any more."
         raise ConfigurationError([Fault(mapping.file, rule.line, what, "Check the mapping against the account.")])
     return column, convert
 
 
-def _points_there(rule: Rule, column: Column) -> bool:
-    """Whether a lookup goes into a column that takes it, and nothing else does."""
-    return rule.lookup.table in column.navigation if rule.lookup is not None else not column.is_lookup
+def converter(rule: Rule, column: Column) -> Coercer | None:
+    """How what the rule's steps give becomes a value of the column; None: that column does not take such a rule."""
+    if rule.lookup is not None or column.is_lookup:
+        points = rule.lookup is not None and rule.lookup.table in column.navigation
+        return coercer(column) if points else None
+    if rule.choice is not None:
+        return chooser(column, rule.choice) if takes(column, rule.choice) else None
+    return coercer(column)
 
 
 def _default(rule: Rule, mapping: Mapping, lookups: LookupAnswers) -> str | None:
