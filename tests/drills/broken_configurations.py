@@ -149,9 +149,9 @@ CONFIGURATIONS: Mapping[str, Broken] = {
         ),
     ),
     "transforms that do not exist": Broken(
-        _more("fax,phones.fax,fone,,,,", "sic,email,truncate|trim,,,,", "salutation,salutation,map(titles),,,,"),
+        _more("fax,phones.fax,phoen,,,,", "sic,email,truncate|trim,,,,", "salutation,salutation,map(titles),,,,"),
         (
-            f"{LEAD_AT}:10: There is no transform 'fone'. Did you mean 'phone'?",
+            f"{LEAD_AT}:10: There is no transform 'phoen'. Did you mean 'phone'?",
             f"{LEAD_AT}:11: 'trim' comes after 'truncate'. Write truncate last.",
             f"{LEAD_AT}:12: there is no value table 'titles': write values/titles.csv with from,to.",
         ),
@@ -305,8 +305,14 @@ CONFIGURATIONS: Mapping[str, Broken] = {
     "constants with a transform": Broken(
         _more("fax,=0,phone,,,,", "sic,=x,upper|truncate,,,,"),
         (
-            f"{LEAD_AT}:10: A constant takes no transform but lookup. Write the value as Dynamics is to get it.",
-            f"{LEAD_AT}:11: A constant takes no transform but lookup. Write the value as Dynamics is to get it.",
+            (
+                f"{LEAD_AT}:10: A constant takes no transform but choice, choices and lookup. "
+                "Write the value as Dynamics is to get it."
+            ),
+            (
+                f"{LEAD_AT}:11: A constant takes no transform but choice, choices and lookup. "
+                "Write the value as Dynamics is to get it."
+            ),
         ),
     ),
     "arguments that are missing, wrong or too many": Broken(

@@ -20,7 +20,6 @@ from dynamics.core.metadata import Column, DateBehavior, RequiredLevel, TableMet
 from dynamics.errors import Fault
 
 Seen = Mapping[str, Column]  # by logical name
-LABEL_STEPS = frozenset({"choice", "choices"})  # take an option by what people call it
 _ENFORCED = frozenset({RequiredLevel.APPLICATION, RequiredLevel.SYSTEM})
 _PLAIN = ("max_length", "minimum", "maximum", "precision", "creatable", "updatable")
 _WORDS = {
@@ -228,7 +227,7 @@ def _options(rule: Rule, before: Column, now: Column) -> Iterator[_Told]:
             remedy = "Map it to another option." if can_come else "Nothing needs to be done."
             yield f"{said} is gone", remedy, can_come
         elif now.options[value] != label:
-            by_label = any(step.name in LABEL_STEPS for step in rule.steps) and can_come
+            by_label = rule.choice is not None and can_come and label not in now.labels.get(value, ())
             remedy = "Map the old name to the new one." if by_label else "Nothing needs to be done."
             yield f"{said} was renamed to *{now.options[value]}*", remedy, by_label
     for value, label in now.options.items():
@@ -250,13 +249,13 @@ def _targets(rule: Rule, before: Column, now: Column) -> Iterator[_Told]:
 
 def _can_come(rule: Rule, value: int, labels: Sequence[str]) -> bool:
     """Whether the rule may give this option. What prospects say themselves may be anything."""
-    words = {str(value), *labels}
-    if rule.default in words:
+    words = {str(value), *(label.casefold() for label in labels)}
+    if rule.default is not None and rule.default.casefold() in words:
         return True
     if isinstance(rule.origin, Constant):
-        return rule.origin.text in words
+        return rule.origin.text.casefold() in words
     fixed = next((step.outputs for step in reversed(rule.steps) if step.outputs), ())
-    return not fixed or not words.isdisjoint(fixed)
+    return not fixed or any(text.casefold() in words for text in fixed)
 
 
 def _length(column: Column) -> str:

@@ -125,13 +125,21 @@ def test_where_nothing_is_created_a_required_column_rejects_nobody() -> None:
     ]
 
 
-def test_an_option_that_a_label_is_looked_up_in_may_not_be_renamed() -> None:
-    [rule] = [rule for rule in MAPPING.rows if rule.target == "leadsourcecode"]
-    [step] = parse_mapping("lead", "target,source,transform\nfax,phones.fax,trim\n", "lead.csv", {}).rows[0].steps
-    by_label = replace(MAPPING, rows=(replace(rule, steps=(replace(step, name="choice"),)),))
-    before = seen_by(by_label, LEAD)
-    now = seen_by(by_label, with_column("leadsourcecode", options={4: "Alliance", 7: "Trade Show"}))
-    assert [change.rejects for change in compare(by_label, before, now, creates=True)] == [True]
+@pytest.mark.parametrize(
+    ("row", "rejects"),
+    [
+        ("leadsourcecode,lead_source,choice", True),
+        ("leadsourcecode,lead_source,map(source)|choice", True),
+        ("leadsourcecode,lead_source,map(other)|choice", False),
+        ("leadsourcecode,=4,", False),
+        ("leadsourcecode,lead_source,", False),
+    ],
+)
+def test_an_option_that_is_chosen_by_its_label_may_not_be_renamed(row: str, rejects: bool) -> None:
+    values = {"source": {"Reseller": "partner"}, "other": {"Fair": "Trade Show"}}
+    mapping = parse_mapping("lead", f"target,source,transform\n{row}\n", "lead.csv", values)
+    now = seen_by(mapping, with_column("leadsourcecode", options={4: "Alliance", 7: "Trade Show"}, labels={}))
+    assert [change.rejects for change in compare(mapping, seen_by(mapping, LEAD), now, creates=True)] == [rejects]
 
 
 def test_a_change_as_a_fault_names_file_line_and_column() -> None:
