@@ -31,26 +31,29 @@ from dynamics.config import (
     SyncAction,
     captello_account,
     dynamics_account,
-    load_action,
     load_mapping_set,
 )
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.capture import Selection
-from dynamics.core.crm import Organization
+from dynamics.core.drift import as_json, faults_since, from_json
+from dynamics.core.forecast import Forecast
 from dynamics.core.ledger import Outcome, Run
+from dynamics.core.mapping import Mapping as MappingTable
+from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
+from dynamics.preflight import Findings, Preflight
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LANES, LEASE_S, Engine
 from dynamics.sync.ports import Source
-from dynamics.sync.preflight import preflight
 
 log = logging.getLogger("dynamics.sync")
 
+CAPTELLO = "captello_default"
 STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
 
@@ -63,7 +66,7 @@ class RunRequest:
     trigger: str
     overrides: Mapping[str, Any]
     source: str = "captello"  # "captello" | "file"
-    source_connection: str = "captello_default"
+    source_connection: str = CAPTELLO
     file: str | None = None
     selection: Selection = field(default_factory=Selection)
     dry_run: bool = False
@@ -110,13 +113,16 @@ class SyncService:
         Raises:
             ConfigurationError: the faults. AccountError, TransientError: the organisation could not be asked.
         """
-        action, mappings, organization = self._checked(request.action, request.overrides)
-        _permitted(action, request.trigger)
-        if request.source == "file":
-            self._file_source(request.file).check()
-        else:
-            with self._captello(request.source_connection) as captello:
-                captello.test()
+        look = self._preflight()
+        findings = look.look(request.action, request.overrides)
+        with findings.collecting():
+            self._check_source(request)
+        if findings.action is not None:
+            findings.faults += _forbidden(findings.action, request.trigger)
+        action, mappings, organization = findings.passed()
+        look.remember(findings, told=False)
+        for change in findings.changes:
+            log.warning("%s%s", change, ": prospects will be rejected for it" if change.rejects else "")
         run = self.ledger.open_run(
             Run(
                 run_id=uuid.uuid4(),
@@ -124,7 +130,11 @@ class SyncService:
                 account=action.account,
                 trigger=request.trigger,
                 dry_run=request.dry_run,
-                settings={"action": action.model_dump(mode="json"), "request": _frozen(request)},
+                settings={
+                    "action": action.model_dump(mode="json"),
+                    "request": _frozen(request),
+                    "seen": {table: as_json(seen) for table, seen in findings.seen.items()},
+                },
                 mapping_hash=mappings.digest,
                 organization_id=organization.organization_id,
                 dag_id=request.dag_id,
@@ -136,16 +146,34 @@ class SyncService:
         self.ledger.abandon_stale_runs(run.account, run.organization_id, stale_s, run.run_id)
         return run
 
-    def check(self, action: str, overrides: Mapping[str, Any]) -> Organization:
-        """Everything `open_run` checks, and nothing else. Raises alike."""
-        return self._checked(action, overrides)[2]
+    def check(self, action: str, overrides: Mapping[str, Any], accept: bool = False) -> Findings:
+        """Everything `open_run` checks of the action, told instead of raised, and what has changed since the last time.
 
-    def _checked(self, name: str, overrides: Mapping[str, Any]) -> tuple[SyncAction, MappingSet, Organization]:
-        action = load_action(self.include, name, overrides)
-        mappings = load_mapping_set(self.include, action.mapping)
-        with self._client(action.account, LocalBudget(clock=self.clock)) as client:
-            organization = preflight(action.account, action.policy(), mappings.tables, client, self.ledger)
-        return action, mappings, organization
+        With `accept` changes that reject prospects are not told again.
+        """
+        look = self._preflight()
+        findings = look.look(action, overrides)
+        look.remember(findings, told=True, accept=accept)
+        return findings
+
+    def forecast(self, findings: Findings, count: int, file: str | None) -> list[Forecast]:
+        """What would become of up to `count` prospects of Captello, or of a file. See `Preflight.foresee`."""
+        source = {"source": "file" if file else "captello", "file": file, "source_connection": CAPTELLO}
+        with self._source(source) as chosen:
+            return self._preflight().foresee(findings, chosen, count, self.clock)
+
+    def _preflight(self) -> Preflight:
+        def connect(account: str) -> DataverseClient:
+            return self._client(account, LocalBudget(clock=self.clock))
+
+        return Preflight(self.include, connect, self.ledger, self.ledger)
+
+    def _check_source(self, request: RunRequest) -> None:
+        if request.source == "file":
+            self._file_source(request.file).check()
+        else:
+            with self._captello(request.source_connection) as captello:
+                captello.test()
 
     def discover(self, run_id: uuid.UUID, on_stored: Callable[[int], None] = lambda _: None) -> int:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
@@ -162,7 +190,8 @@ class SyncService:
         run = self.ledger.run(run_id)
         action = _action(run)
         mappings = self._same_mappings(run, action).tables
-        with self._client(action.account, self._budget(run, action.account)) as client:
+        guard = _guard(run, action, mappings)
+        with self._client(action.account, self._budget(run, action.account), guard) as client:
             told = 0
 
             def settled(outcomes: Counter[Outcome]) -> None:
@@ -201,9 +230,16 @@ class SyncService:
 
     # ------------------------------------------------------------ parts
 
-    def _client(self, account: str, budget: LocalBudget | DatabaseBudget) -> DataverseClient:
+    def _client(
+        self,
+        account: str,
+        budget: LocalBudget | DatabaseBudget,
+        guard: Callable[[TableMetadata], None] = lambda _: None,
+    ) -> DataverseClient:
         connected = dynamics_account(self.connection_of(account))
-        return DataverseClient(connected, budget=budget, clock=self.clock, callers=LANES, on_token=self.on_token)
+        return DataverseClient(
+            connected, budget=budget, clock=self.clock, callers=LANES, on_token=self.on_token, guard=guard
+        )
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
         users = dynamics_account(self.connection_of(account)).users
@@ -255,13 +291,27 @@ def lease_seconds() -> float:
     return seconds
 
 
-def _permitted(action: SyncAction, trigger: str) -> None:
+def _forbidden(action: SyncAction, trigger: str) -> list[Fault]:
     """An action says which triggers may start it."""
-    if trigger == "bulk" and not action.triggers.bulk:
-        remedy = "Choose another action, or set `bulk: true` there."
-        raise ConfigurationError(
-            [Fault(f"include/actions/{action.name}.yaml", None, "does not allow bulk runs.", remedy)]
-        )
+    if trigger != "bulk" or action.triggers.bulk:
+        return []
+    remedy = "Choose another action, or set `bulk: true` there."
+    return [Fault(f"include/actions/{action.name}.yaml", None, "does not allow bulk runs.", remedy)]
+
+
+def _guard(run: Run, action: SyncAction, mappings: Mapping[str, MappingTable]) -> Callable[[TableMetadata], None]:
+    """Lets a worker go on only by tables for which the mapping is still right, as they were when the run began."""
+    seen, written = run.settings.get("seen", {}), action.policy().tables  # others are only looked up in
+
+    def look(metadata: TableMetadata) -> None:
+        table = metadata.logical_name
+        began = from_json(seen[table]) if table in seen else None
+        creates = action.create.value == table
+        faults = faults_since(mappings[table], began, metadata, creates) if table in written else []
+        if faults:
+            raise ConfigurationError(faults)
+
+    return look
 
 
 def _action(run: Run) -> SyncAction:

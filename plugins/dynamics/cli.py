@@ -35,11 +35,13 @@ from dynamics.config import audit_url, connection_from_environment, include_dire
 from dynamics.core.balance import Verdict
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome, RunCounts
+from dynamics.reporting import change_lines, print_forecasts
 from dynamics.store.audit import AuditLog, RunRow
 from dynamics.store.database import check_schema, create_store, upgrade
 from dynamics.store.ledger import PostgresLedger
 from dynamics.terminal import OK, REJECTED, STOPPED, USAGE, complaints, console, faults_told
 
+SAMPLED = 500
 RUNS_SHOWN, ROWS_SHOWN, EVERY_ROW = 50, 1_000, 2**31
 AUDIT = "dynamics_audit"
 GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
@@ -71,12 +73,28 @@ InstantOption = Annotated[datetime | None, typer.Option(formats=INSTANTS, help="
 
 
 @app.command()
-def check(action: ActionOption) -> None:
-    """Check an action, its mapping and its account against the live organisation. Claims and changes nothing."""
-    with faults_told():
-        with _service() as service:
-            organization = service.check(action, {})
+def check(
+    action: ActionOption,
+    sample: Annotated[
+        int | None, typer.Option(min=1, max=10_000, help="Say also what would become of so many prospects.")
+    ] = None,
+    file: Annotated[Path | None, typer.Option(help="Take those from a file; without it, from Captello.")] = None,
+    accept: Annotated[bool, typer.Option("--accept", help="Tell no more of what has changed up to now.")] = False,
+) -> None:
+    """Check an action, its mapping and its account against the live organisation. Claims and changes nothing.
+
+    Exit codes: 0 all is well; 1 prospects would be rejected; 2 a run would not begin.
+    """
+    with faults_told(), _service() as service, _stoppable(service):
+        findings = service.check(action, {}, accept)
+        for line in change_lines(findings):
+            console.print(Text(f"changed: {line}", style="yellow"), soft_wrap=True)
+        _, _, organization = findings.passed()
         console.print(f"[green]ok[/] action {action}: organisation {organization.organization_id}, {organization.url}")
+        forecasts = service.forecast(findings, sample or SAMPLED, str(file) if file else None) if sample or file else []
+        print_forecasts(forecasts, console)
+        rejects = any(each.rejected for each in forecasts) or (findings.rejecting and not accept)
+        raise typer.Exit(REJECTED if rejects else OK)
 
 
 @app.command()

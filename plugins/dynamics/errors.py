@@ -49,16 +49,24 @@ class AccessError(AccountError):
 
 @dataclass(frozen=True, order=True)
 class Fault:
-    """One thing wrong in what a person configured: where it stands, what is wrong, what to do."""
+    """One thing wrong in what a person configured: where it stands, what is wrong, what to do.
+
+    `column`: the CRM's column that it is about, where it is about one; `what` names it as well.
+    """
 
     file: str
     line: int | None
     what: str
     remedy: str
+    column: str = ""
 
     def __str__(self) -> str:
-        where = f"{self.file}:{self.line}" if self.line is not None else self.file
-        return f"{where}: {self.what} {self.remedy}".strip()
+        return f"{self.where}: {self.what} {self.remedy}".strip()
+
+    @property
+    def where(self) -> str:
+        """File and line."""
+        return f"{self.file}:{self.line}" if self.line is not None else self.file
 
 
 class ConfigurationError(AccountError):

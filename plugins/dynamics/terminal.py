@@ -9,7 +9,8 @@ from contextlib import contextmanager
 import typer
 from rich.console import Console
 
-from dynamics.errors import DynamicsError
+from dynamics.errors import ConfigurationError, DynamicsError
+from dynamics.reporting import print_faults
 
 OK, REJECTED, STOPPED, USAGE = 0, 1, 2, 3
 
@@ -23,6 +24,9 @@ def faults_told() -> Iterator[None]:
     logging.basicConfig(level=logging.WARNING, format="%(message)s")
     try:
         yield
+    except ConfigurationError as error:
+        print_faults(error.faults, complaints)
+        raise typer.Exit(STOPPED) from None
     except DynamicsError as error:
         complaints.print(f"{type(error).__name__} {error}", markup=False, highlight=False, soft_wrap=True)
         raise typer.Exit(STOPPED) from None

@@ -17,6 +17,7 @@ from sandbox.dataverse.sales import merge_rows
 from sandbox.dataverse.schema import Column, Option, Table
 from sandbox.dataverse.shipped import companions
 from sandbox.dataverse.state import Plugin, Session
+from sandbox.dataverse.tenant_drift import drifted
 from sandbox.dataverse.writes import change, delete, states
 
 Change = Mapping[str, Any]
@@ -127,6 +128,12 @@ def _set_max_length(_session: Session, table: Table, asked: Change) -> Table:
     return table.with_column(replace(_column(table, asked), max_length=int(asked["max_length"])))
 
 
+def _tenant_drift(_session: Session, table: Table, _asked: Change) -> Table:
+    if table.name != "lead":
+        raise ValueError(f"there is no drifted {table.name}, only a drifted lead")
+    return drifted(table)
+
+
 def _add_key(session: Session, table: Table, asked: Change) -> Table:
     columns = tuple(str(name) for name in asked["columns"])
     key = new_key(session, table, str(asked["name"]), columns)
@@ -177,6 +184,7 @@ _SCHEMA_ACTIONS: dict[str, Callable[[Session, Table, Change], Table | None]] = {
     "set_max_length": _set_max_length,
     "add_key": _add_key,
     "set_key_status": _set_key_status,
+    "tenant_drift": _tenant_drift,
     "install_plugin": _install_plugin,
     "remove_plugin": _remove_plugin,
 }

@@ -158,8 +158,8 @@ class BatchRun:
         if fault is None or fault.effect in ("delay", "hang"):  # of whole requests only
             return organization.handle(request)
         entry.fault = fault.effect
-        if fault.effect == "edit":
-            organization.edit(fault.edit_of(call))
+        if fault.effect in ("edit", "schema"):
+            environment.interfere(fault, call)
             return organization.handle(request)
         self._broken_off = fault.effect != "status"
         if fault.effect == "drop_after_commit":

@@ -16,6 +16,7 @@ from uuid import UUID
 from pydantic import TypeAdapter
 
 from sandbox.dataverse import Organization, OrganizationSettings
+from sandbox.server.faults import Call, Fault
 from sandbox.server.settings import EnvironmentSettings, merge
 from sandbox.server.throttle import Throttle
 
@@ -62,6 +63,14 @@ class Environment:
             merged = merge(asdict(self.organization.settings), below)
             self.organization.settings = ORGANIZATION_SETTINGS.validate_python(merged)
         self.settings = settings
+
+    def interfere(self, fault: Fault, call: Call) -> None:
+        """What somebody else does just before a request is carried out: a person with a row, an administrator with the
+        schema."""
+        if fault.schema_change is not None:
+            self.organization.change_schema(fault.schema_change)
+        else:
+            self.organization.edit(fault.edit_of(call))
 
     def described(self) -> dict[str, Any]:
         """All settings as JSON values."""

@@ -7,10 +7,9 @@ aborted, not closed: the client sees it break with no answer, and cannot tell wh
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from datetime import datetime
 from hashlib import sha256
-from typing import Any
 
 from aiohttp import web
 
@@ -36,7 +35,8 @@ class Exchange:
     Args:
         describe: what fault rules match of a request; also fills the entry's table and operation.
         refuse: the error answer of this port's service for a fault of effect `status`.
-        edit: changes a row behind the client's back, for a fault of effect `edit`; None where there are no rows.
+        interfere: changes a row or the schema behind the client's back, for faults of such effects; None where there
+            are none.
     """
 
     def __init__(
@@ -46,14 +46,14 @@ class Exchange:
         clock: Callable[[], datetime],
         describe: Callable[[web.Request, Target, Entry], Call],
         refuse: Callable[[web.Request, Fault], web.Response],
-        edit: Callable[[Mapping[str, Any]], None] | None = None,
+        interfere: Callable[[Fault, Call], None] | None = None,
     ) -> None:
         self._journal = journal
         self._faults = faults
         self._clock = clock
         self._describe = describe
         self._refuse = refuse
-        self._edit = edit
+        self._interfere = interfere
 
     @web.middleware
     async def middleware(self, request: web.Request, handler: Handler) -> web.StreamResponse:
@@ -94,8 +94,8 @@ class Exchange:
                     await handler(request)
                 entry.status, entry.code = fault.status, fault.code
                 return self._refuse(request, fault)
-            case Fault(effect="edit") if self._edit is not None:
-                self._edit(fault.edit_of(call))
+            case Fault(effect="edit" | "schema") if self._interfere is not None:
+                self._interfere(fault, call)
             case Fault(effect="hang"):
                 await _hang(request, fault.delay_s)
                 return _drop(request)

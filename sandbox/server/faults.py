@@ -14,7 +14,7 @@ from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, field_validator, model_validator
 
-Effect = Literal["drop_before_commit", "drop_after_commit", "status", "delay", "hang", "edit"]
+Effect = Literal["drop_before_commit", "drop_after_commit", "status", "delay", "hang", "edit", "schema"]
 _ADDRESSED = re.compile(r"\(([0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12})\)", re.IGNORECASE)
 
 
@@ -65,10 +65,14 @@ class Fault(BaseModel):
     times: int | None = Field(None, ge=1, description="fires so often; null: always")
     edit: Mapping[str, Any] | None = Field(None, description="as POST edit; the row is the request's unless named")
 
+    schema_change: Mapping[str, Any] | None = Field(None, description="as POST schema")
+
     @model_validator(mode="after")
     def _is_complete(self) -> Fault:
-        if (self.effect == "edit") != (self.edit is not None):
-            raise ValueError("the effect edit and the field edit need each other")
+        for effect, needed in (("edit", self.edit), ("schema", self.schema_change)):
+            if (self.effect == effect) != (needed is not None):
+                name = "edit" if effect == "edit" else "schema_change"
+                raise ValueError(f"the effect {effect} and the field {name} need each other")
         return self
 
     def edit_of(self, call: Call) -> dict[str, Any]:

@@ -133,7 +133,7 @@ class SandboxServer:
 def organization_app(world: World, environment: Environment) -> web.Application:
     """What an organisation's port serves: its Web API, and the control API for it alone."""
     api = WebApi(environment, world.authority, world.authority_url, world.journal, world.faults)
-    exchange = Exchange(world.journal, world.faults, utc_now, api.describe, api.refuse, environment.organization.edit)
+    exchange = Exchange(world.journal, world.faults, utc_now, api.describe, api.refuse, environment.interfere)
     app = web.Application(middlewares=[exchange.middleware], client_max_size=LARGEST_SEED_BYTES)
     ControlRoutes(world, environment).add_to(app)
     app.router.add_route("*", "/{anything:.*}", api.handle)

@@ -1,7 +1,9 @@
 """F23, CRM schema changes: what an administrator changed between two runs is named before anybody is claimed.
 
 A run that cannot be finished does not begin: it says which column and which file, stores nothing, and after the repair
-one run brings everybody. A plug-in that refuses everybody stops the run, one that refuses some rejects exactly those.
+one run brings everybody. A change in the middle of a run stops it with the same words: nobody is rejected for it, and
+after the repair the next run brings those that were left.
+A plug-in that refuses everybody stops the run, one that refuses some rejects exactly those.
 """
 
 from __future__ import annotations
@@ -79,6 +81,104 @@ def changed(world: World, seed: int, change: str, count: int = 200) -> Verdict:
     if change == "column renamed":
         wrong += ["a new column was not filled"] * any(r["new_jobtitle"] != f"Head {seed}" for r in world.rows("lead"))
     return Verdict(wrong)
+
+
+# ---------------------------------------------------------------- in the middle of a run
+
+# What the administrator does, what is to be named, and the mapping after the repair.
+MID_RUN: Mapping[str, tuple[Mapping[str, Any], tuple[str, ...], str, str]] = {
+    "column dropped": (
+        {"action": "drop_column", "column": "jobtitle"},
+        ("Column jobtitle is gone", "lead.csv:6"),
+        _without("jobtitle"),
+        VALUES,
+    ),
+    "option dropped": (
+        {"action": "drop_option", "column": "industrycode", "value": 21},
+        ("*Legal Services* of industrycode is gone", "lead.csv:10"),
+        BASE,
+        VALUES.replace("Law,21\n", ""),
+    ),
+    "column required": (
+        {"action": "require_column", "column": "fax"},
+        ("Column fax is required now", "lead.csv"),
+        BASE + "fax,custom.fax,,0,always,keep,\n",
+        VALUES,
+    ),
+    "column shortened": (
+        {"action": "set_max_length", "column": "jobtitle", "max_length": 5},
+        ("Jobtitle holds 5 characters instead of 100", "lead.csv:6"),
+        BASE.replace("job_title,trim", "job_title,trim|truncate"),
+        VALUES,
+    ),
+}
+
+
+ONLY_CREATES = {("column required", "updates")}  # an update leaves alone what it does not name
+
+
+def changed_meanwhile(world: World, seed: int, change: str, writes: str, count: int = 2_000) -> Verdict:
+    """The change comes just before some write: the run stops, names it and rejects nobody, as does a worker that comes
+    later; after the repair a new run brings everybody.
+
+    Args:
+        writes: "creates" or "updates": what the run is about when the change comes.
+    """
+    act, named, repaired, values = MID_RUN[change]
+    _map(world, BASE, VALUES)
+    people = prospects(count, job_title="Engineer")
+    wrong = _run(world, people, "first", expected=0) if writes == "updates" else []
+    people = _lawyers(people)
+    if writes == "updates":
+        people = _lawyers(prospects(count, revision=2, job_title=f"Director {seed}"))
+        match = {"inner": True, "method": "PATCH", "nth": 1 + count // 3}
+    else:
+        match = {"operation": "CreateMultiple", "nth": 1 + seed % 2}
+    fault = {"match": match, "effect": "schema", "schema_change": {"table": "lead", **act}}
+    world.crm.control("PUT", "faults", [fault])
+    wrong += _run(world, people, "stopped", expected=2, named=named)
+    stopped = _newest_run(world)
+    later = world.command("work", "--run", str(stopped))
+    told = " ".join(later.stderr.split())
+    if later.returncode != 2 or named[0] not in told:
+        wrong.append(f"a later worker of the run ended with {later.returncode}: {told[:300]}")
+    rejected = [row for row in _newest(world) if row["outcome"] == "rejected"]
+    if rejected:
+        wrong.append(f"{len(rejected)} were rejected: {rejected[0]['error_message']}")
+    left = world.sql("SELECT count(*) AS n FROM sync.work_item WHERE run_id = :id AND state <> 'settled'", id=stopped)
+    _map(world, repaired, values)
+    wrong += _run(world, people, "repaired", expected=0) + oracles.standard_pass(world, [p["email"] for p in people])
+    return Verdict(wrong, {"left pending": left[0]["n"]})
+
+
+def shortened_where_cut(world: World, seed: int, count: int = 2_000) -> Verdict:
+    """A column that the mapping cuts anyway is shortened in mid-run: the run goes on with the new length."""
+    _map(world, BASE, VALUES)
+    people = prospects(count)
+    for person in people:
+        person["notes"] = [{"text": "x" * 200}]
+    act = {"action": "set_max_length", "table": "lead", "column": "description", "max_length": 100}
+    match = {"operation": "CreateMultiple", "nth": 1 + seed % 2}
+    world.crm.control("PUT", "faults", [{"match": match, "effect": "schema", "schema_change": act}])
+    wrong = _run(world, people, "people", expected=0)
+    lengths = {len(row["description"]) for row in world.rows("lead")}
+    if 100 not in lengths or not lengths <= {100, 200}:
+        wrong.append(f"descriptions have the lengths {sorted(lengths)}")
+    return Verdict(wrong + oracles.standard_pass(world, [p["email"] for p in people]))
+
+
+def _lawyers(people: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Every third in an industry that the value table maps."""
+    for number, person in enumerate(people):
+        person["custom_fields"] = {"industry": "Law"} if number % 3 == 0 else {}
+    return people
+
+
+def _newest_run(world: World) -> Any:
+    return world.sql("SELECT run_id FROM sync.audit_run ORDER BY started_at DESC LIMIT 1")[0]["run_id"]
+
+
+# ---------------------------------------------------------------- a field more
 
 
 def new_field(world: World, seed: int, count: int = 1_000) -> Verdict:
@@ -193,12 +293,15 @@ def _counts(world: World) -> dict[str, int]:
 
 
 def _newest(world: World) -> list[Any]:
-    run_id = world.sql("SELECT run_id FROM sync.audit_run ORDER BY started_at DESC LIMIT 1")[0]["run_id"]
-    return world.sql("SELECT * FROM sync.audit_outcome WHERE run_id = :id", id=run_id)
+    return world.sql("SELECT * FROM sync.audit_outcome WHERE run_id = :id", id=_newest_run(world))
 
 
 def _variant(change: str) -> Callable[[World, int], Verdict]:
     return lambda world, seed: changed(world, seed, change)
+
+
+def _meanwhile(change: str, writes: str) -> Callable[[World, int], Verdict]:
+    return lambda world, seed: changed_meanwhile(world, seed, change, writes)
 
 
 DRILL = Drill(
@@ -206,6 +309,13 @@ DRILL = Drill(
     "S1",
     {
         **{change: _variant(change) for change in CHANGES},
+        **{
+            f"{change} in mid-run, {writes}": _meanwhile(change, writes)
+            for change in MID_RUN
+            for writes in ("creates", "updates")
+            if (change, writes) not in ONLY_CREATES
+        },
+        "shortened in mid-run where cut": shortened_where_cut,
         "new field mapped": new_field,
         "plug-in refuses all": plugin_for_all,
         "plug-in refuses a tenth": plugin_for_some,

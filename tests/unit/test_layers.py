@@ -10,7 +10,7 @@ import pytest
 
 PACKAGE = Path(__file__).resolve().parents[2] / "plugins" / "dynamics"
 GROUND = ("errors", "clock", "killpoints")  # stand on nothing of ours but each other and the ports' types
-EDGES = ("assembly", "captello", "config", "core", "dataverse", "store", "sync")
+EDGES = ("assembly", "captello", "config", "core", "dataverse", "preflight", "reporting", "store", "sync")
 
 # Module prefix -> prefixes it may import; the longest that fits counts. A package may always import itself.
 MAY_IMPORT: dict[str, tuple[str, ...]] = {
@@ -24,6 +24,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "captello": ("core", "sync.ports", *GROUND),
     "store": ("core", "sync.ports", *GROUND),
     "config": ("core", "dataverse.account", "captello.account", *GROUND),
+    "preflight": ("config", "core", "store", "sync.ports", *GROUND),
+    "reporting": ("core", "preflight", *GROUND),
     "assembly": (*EDGES, *GROUND),
     "hooks": (*EDGES, *GROUND),
     "operators": ("hooks", *EDGES, *GROUND),

@@ -8,15 +8,16 @@ file, line and remedy, all at once.
 from __future__ import annotations
 
 from dynamics.config.accounts import audit_url, captello_account, dynamics_account
-from dynamics.config.actions import Duplicates, SyncAction, Triggers, list_actions, load_action
+from dynamics.config.actions import Duplicates, ReadAction, SyncAction, Triggers, list_actions, load_action, read_action
 from dynamics.config.connections import ConnectionFields, connection_from_environment
 from dynamics.config.include import include_directory
-from dynamics.config.mapping_sets import MappingSet, load_mapping_set
+from dynamics.config.mapping_sets import MappingSet, load_mapping_set, read_mapping_set
 
 __all__ = [
     "ConnectionFields",
     "Duplicates",
     "MappingSet",
+    "ReadAction",
     "SyncAction",
     "Triggers",
     "audit_url",
@@ -27,4 +28,6 @@ __all__ = [
     "list_actions",
     "load_action",
     "load_mapping_set",
+    "read_action",
+    "read_mapping_set",
 ]

@@ -7,6 +7,7 @@ Says which account, mapping, duplicate policy and create rule a sync has; what t
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -126,22 +127,53 @@ def load_action(include: Path, name: str, overrides: Mapping[str, Any] | None = 
     Raises:
         ConfigurationError: no such action, or all faults of its file and of the overrides.
     """
+    read = read_action(include, name, overrides)
+    if read.action is None:
+        raise ConfigurationError(read.faults)
+    return read.action
+
+
+@dataclass(frozen=True)
+class ReadAction:
+    """An action as far as its file can be read. `action`: only without a fault; `account` and `mapping` even with some,
+    so that what they name can be looked at in the same round."""
+
+    action: SyncAction | None
+    account: str | None = None
+    mapping: str | None = None
+    faults: tuple[Fault, ...] = ()
+
+
+def read_action(include: Path, name: str, overrides: Mapping[str, Any] | None = None) -> ReadAction:
+    """Read include/actions/<name>.yaml with all its faults. Takes what `load_action` takes."""
+    try:
+        written, file = _written(include, name)
+    except ConfigurationError as wrong:
+        return ReadAction(None, faults=wrong.faults)
+    faults = _own_faults(written, name, file)
+    content, overridden = _with_overrides(written.content, overrides or {}, faults)
+    action: SyncAction | None = None
+    try:
+        action = SyncAction.model_validate({**content, "name": name})
+    except ValidationError as wrong:
+        faults += unusable(wrong, SyncAction, written, file, overridden)
+    account, mapping = content.get("account"), content.get("mapping", "default")
+    return ReadAction(
+        action=None if faults else action,
+        account=account if isinstance(account, str) and account else None,
+        mapping=mapping if isinstance(mapping, str) and mapping else None,
+        faults=tuple(faults),
+    )
+
+
+def _written(include: Path, name: str) -> tuple[Located, str]:
+    """The action's file, and how it is named. Raises ConfigurationError."""
     path = include / "actions" / f"{name}.yaml"
     if not is_name(name) or not path.is_file():
         what = f"There is no action '{name}'."
         raise ConfigurationError([Fault("include/actions", None, what, nearest(name, list_actions(include)))])
     file = shown(include, path)
-    written = read_yaml(read_text(include, path), file)
-    faults = _own_faults(written, name, file)
-    content, overridden = _with_overrides(written.content, overrides or {}, faults)
-    try:
-        action = SyncAction.model_validate({**content, "name": name})
-    except ValidationError as wrong:
-        faults += unusable(wrong, SyncAction, written, file, overridden)
-        raise ConfigurationError(faults) from None
-    if faults:
-        raise ConfigurationError(faults)
-    return action
+    return read_yaml(read_text(include, path), file), file
 
 
 def _own_faults(written: Located, name: str, file: str) -> list[Fault]:

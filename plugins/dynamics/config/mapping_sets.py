@@ -14,7 +14,7 @@ from pathlib import Path
 from dynamics.config.include import is_name, read_text, shown
 from dynamics.config.wording import nearest
 from dynamics.core.mapping import Mapping as MappingTable
-from dynamics.core.mapping import parse_mapping, parse_value_table
+from dynamics.core.mapping import parse_value_table, read_mapping
 from dynamics.errors import ConfigurationError, Fault
 
 REQUIRED = ("lead", "contact")  # a match of either kind is updated with its own table's mapping
@@ -36,8 +36,22 @@ def load_mapping_set(include: Path, name: str) -> MappingSet:
     Raises:
         ConfigurationError: all faults of all files at once.
     """
-    folder = _folder(include, name)
+    mappings, faults = read_mapping_set(include, name)
+    if faults or mappings is None:
+        raise ConfigurationError(faults)
+    return mappings
+
+
+def read_mapping_set(include: Path, name: str) -> tuple[MappingSet | None, list[Fault]]:
+    """Read the files as far as they can be read, and every fault of theirs. None: there is no such set.
+
+    With a fault it is there to be checked further, not to be used.
+    """
     faults: list[Fault] = []
+    try:
+        folder = _folder(include, name)
+    except ConfigurationError as wrong:
+        return None, list(wrong.faults)
     texts = _texts(include, folder, faults)
     values: dict[str, dict[str, str]] = {}
     for path, text in texts.items():
@@ -52,13 +66,11 @@ def load_mapping_set(include: Path, name: str) -> MappingSet:
         path = folder / f"{table}.csv"
         if path not in texts:
             continue
-        try:
-            tables[table] = parse_mapping(table, texts[path], shown(include, path), values)
-        except ConfigurationError as wrong:
-            faults += wrong.faults
-    if faults:
-        raise ConfigurationError(faults)
-    return MappingSet(name, tables, _digest(folder, texts))
+        mapping, wrong_rows = read_mapping(table, texts[path], shown(include, path), values)
+        faults += wrong_rows
+        if mapping is not None:
+            tables[table] = mapping
+    return MappingSet(name, tables, _digest(folder, texts)), faults
 
 
 def _folder(include: Path, name: str) -> Path:

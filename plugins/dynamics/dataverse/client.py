@@ -1,6 +1,7 @@
 """One Dataverse organisation as the engine knows it: the port `Crm`, and the answer to "does this connection work?".
 
-Puts the parts together and remembers what is asked over and over: who we are, and what tables look like.
+Puts the parts together and remembers what is asked over and over: who we are, and what tables look like. What a table
+looks like is read again after some minutes, and when a refusal shows that it may have changed.
 
 Source: Microsoft Learn, "WhoAmI Function", "Use bulk operation messages".
 """
@@ -8,13 +9,23 @@ Source: Microsoft Learn, "WhoAmI Function", "Use bulk operation messages".
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
-from dynamics.core.crm import CandidateQuery, JsonObject, Organization, RecordWrite, WriteReport
+from dynamics.core.crm import (
+    CandidateQuery,
+    JsonObject,
+    Organization,
+    RecordWrite,
+    WriteReport,
+    WriteResult,
+    WriteState,
+)
+from dynamics.core.drift import is_outdated
 from dynamics.core.lookup import LookupKey, LookupMiss
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.throttle import Traffic
@@ -22,13 +33,16 @@ from dynamics.dataverse import identity
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
+from dynamics.dataverse.faults import METADATA_CODES, SCHEMA_CODES
 from dynamics.dataverse.lookups import Lookups
 from dynamics.dataverse.metadata import read_table
 from dynamics.dataverse.query import find_records, read_records
 from dynamics.dataverse.transport import Transport
+from dynamics.errors import AccountError, TransientError
 from dynamics.sync.ports import Budget, Clock
 
 CONCURRENCY = 16  # callers send as well, and of all these no more than the budget gives places for
+METADATA_MAX_AGE_S = 300.0
 CREATE_ROWS = 250  # in a message: half of what a chunk of the engine may create
 UPDATE_ROWS = 125
 
@@ -41,6 +55,7 @@ class DataverseClient:
         concurrency: threads of its own, which send bulk writes of several messages.
         create_rows, update_rows: records a request, of CreateMultiple and of a batch of updates.
         on_token: hears every access token, for whoever keeps secrets out of logs.
+        guard: sees what a table looks like whenever it was read; raises when nobody should go on by it.
     Raises:
         Every method that asks: AccountError, TransientError.
     """
@@ -56,8 +71,11 @@ class DataverseClient:
         create_rows: int = CREATE_ROWS,
         update_rows: int = UPDATE_ROWS,
         on_token: Callable[[str], None] = lambda _: None,
+        guard: Callable[[TableMetadata], None] = lambda _: None,
     ) -> None:
         self._account = account
+        self._clock = clock
+        self._guard = guard
         self._budget = budget
         self._transport = Transport(account, budget, clock, on_token, callers + concurrency)
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="dataverse")
@@ -72,7 +90,9 @@ class DataverseClient:
         )
         self._lookups = Lookups(self.metadata, self.find, clock)
         self._asking = threading.Lock()
-        self._tables: dict[str, TableMetadata] = {}
+        self._tables: dict[str, tuple[float, TableMetadata]] = {}  # with when it was read
+        self._first_seen: dict[str, TableMetadata] = {}
+        self._sent_again: set[UUID] = set()
         self._organization: Organization | None = None
 
     @property
@@ -105,19 +125,20 @@ class DataverseClient:
         return identity.missing_privileges(self._transport, self.organization().user_ids, needed)
 
     def metadata(self, table: str) -> TableMetadata:
-        """What a table looks like. One request a table, then from memory."""
-        with self._asking:
-            if table not in self._tables:
-                self._tables[table] = read_table(self._transport, table)
-            return self._tables[table]
+        """What a table looks like. One request a table, then from memory for some minutes."""
+        return self._metadata(table, read_after=self._clock.monotonic() - METADATA_MAX_AGE_S)
 
     def find(self, queries: Sequence[CandidateQuery]) -> list[JsonObject]:
         """See `Crm.find`."""
-        return find_records(self._transport, [(self.metadata(query.table), query) for query in queries])
+        with self._schema_explained({query.table for query in queries}):
+            return find_records(self._transport, [(self.metadata(query.table), query) for query in queries])
 
     def read(self, table: str, record_ids: Sequence[UUID], select: Sequence[str]) -> list[JsonObject]:
         """See `Crm.read`."""
-        return read_records(self._transport, self.metadata(table), record_ids, select) if record_ids else []
+        if not record_ids:
+            return []
+        with self._schema_explained({table}):
+            return read_records(self._transport, self.metadata(table), record_ids, select)
 
     def look_up(self, keys: Collection[LookupKey]) -> dict[LookupKey, str | LookupMiss]:
         """See `Crm.look_up`."""
@@ -125,11 +146,60 @@ class DataverseClient:
 
     def create(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """See `Crm.create`."""
-        return self._lookups.heed(writes, self._writer.create(self.metadata(table), writes))
+        report = self._lookups.heed(writes, self._writer.create(self.metadata(table), writes))
+        return self._judged(table, writes, report, creates=True)
 
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """See `Crm.update`."""
-        return self._lookups.heed(writes, self._writer.update(self.metadata(table), writes))
+        report = self._lookups.heed(writes, self._writer.update(self.metadata(table), writes))
+        return self._judged(table, writes, report, creates=False)
+
+    # ------------------------------------------------------------ when the schema moves
+
+    def _metadata(self, table: str, read_after: float) -> TableMetadata:
+        with self._asking:
+            if table not in self._tables or self._tables[table][0] <= read_after:
+                asked_at = self._clock.monotonic()
+                metadata = read_table(self._transport, table)
+                self._guard(metadata)
+                self._tables[table] = (asked_at, metadata)
+                self._first_seen.setdefault(table, metadata)
+            return self._tables[table][1]
+
+    @contextmanager
+    def _schema_explained(self, tables: Collection[str]) -> Iterator[None]:
+        """A request that names what is not there any more: the guard says what has become of it."""
+        try:
+            yield
+        except AccountError as error:
+            if error.code in SCHEMA_CODES:
+                asked_at = self._clock.monotonic()
+                for table in sorted(tables):
+                    self._metadata(table, read_after=asked_at)
+            raise
+
+    def _judged(self, table: str, writes: Sequence[RecordWrite], report: WriteReport, creates: bool) -> WriteReport:
+        """Nobody is to blame for a schema that has changed since the write was decided: such rows count as not sent.
+
+        They show by being refused for what the table's metadata would have told, if read just now.
+        """
+        asked_at = self._clock.monotonic()
+        stopped_by, results = report.stopped_by, dict(report.results)
+        doubtful = [write for write in writes if _is_doubtful(results[write.record_id])]
+        moved = isinstance(stopped_by, AccountError) and stopped_by.code in SCHEMA_CODES
+        if not doubtful and not moved:
+            return report
+        try:
+            now = self._metadata(table, read_after=asked_at)
+            suspects = doubtful if now != self._first_seen[table] else ()
+            outdated = [write.record_id for write in suspects if is_outdated(write.values, now, creates)]
+        except (AccountError, TransientError) as fault:
+            stopped_by, outdated = fault, [write.record_id for write in doubtful]
+        for record_id in set(outdated) - self._sent_again:
+            results[record_id] = WriteResult(record_id, WriteState.NOT_SENT)
+        if stopped_by is None:
+            self._sent_again.update(outdated)  # a second time it is the row's own fault, whatever it looks like
+        return WriteReport(results, stopped_by)
 
     def close(self) -> None:
         """Let go of threads and connections."""
@@ -146,3 +216,7 @@ class DataverseClient:
 
     def __repr__(self) -> str:
         return f"DataverseClient({self._account.environment_url})"
+
+
+def _is_doubtful(result: WriteResult) -> bool:
+    return result.state is WriteState.REFUSED and result.code in METADATA_CODES

@@ -131,6 +131,23 @@ ACCESS_CODES = frozenset(
 )
 # When these hit row after row, a rule of the organisation is to blame and no row's value.
 RULE_CODES = frozenset({PLUGIN_REFUSAL, "0x80040224", "0x80081111", "0x80048306", "0x80040229", "0x8004022b"})
+# What a request names is not there, or not to be written: the schema is not what we take it for.
+SCHEMA_CODES = frozenset(
+    {"0x80048d19", "0x80060888", "0x80041102", "0x80041103", "0x80060890", "0x80041a01", "0x80041a02"}
+)
+# A value is refused for what the table's metadata tells beforehand: length, options, range, type, required columns.
+METADATA_CODES = frozenset(
+    {
+        "0x80044331",
+        "0x8004431a",
+        "0x8004431c",
+        "0x8004432f",
+        "0x80044330",
+        "0x80044354",
+        "0x80040200",
+        "0x80048d19",
+    }
+)
 OUTAGE_STATUSES = frozenset({408, 502, 503, 504})
 FEWER_CODES = frozenset({"0x80072321", "0x80072326"})  # too much work, or too many requests, at once
 SQL_ERROR = "0x80044150"

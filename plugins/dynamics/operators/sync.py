@@ -29,14 +29,11 @@ RECORDS_SHOWN = 2
 CAUSES_SHOWN = 4
 
 
-class _SyncOperator(BaseOperator):
-    """A task of a sync run. `audit_conn_id` names the connection of the audit database."""
+class ServiceOperator(BaseOperator):
+    """A task that works with the service. `audit_conn_id` names the connection of the audit database."""
 
-    template_fields = ("sync_run_id",)
-
-    def __init__(self, *, sync_run_id: str | None = None, audit_conn_id: str = "dynamics_audit", **kwargs: Any) -> None:
+    def __init__(self, *, audit_conn_id: str = "dynamics_audit", **kwargs: Any) -> None:
         super().__init__(**kwargs)
-        self.sync_run_id = sync_run_id
         self.audit_conn_id = audit_conn_id
         self._working: SyncService | None = None
 
@@ -48,6 +45,16 @@ class _SyncOperator(BaseOperator):
     def _service(self) -> SyncService:
         self._working = sync_service(self.audit_conn_id)
         return self._working
+
+
+class _SyncOperator(ServiceOperator):
+    """A task of a sync run."""
+
+    template_fields = ("sync_run_id",)
+
+    def __init__(self, *, sync_run_id: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.sync_run_id = sync_run_id
 
     def _run_id(self) -> uuid.UUID:
         return uuid.UUID(str(self.sync_run_id))

@@ -316,6 +316,16 @@ class Cursor(Base):
     id: Mapped[str]
 
 
+class SchemaSnapshot(Base):
+    """What the mapping of an action saw of an organisation's tables, to compare with. Columns only, no record."""
+
+    __tablename__ = "schema_snapshot"
+    action: Mapped[str] = mapped_column(primary_key=True)
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    content: Mapped[dict[str, Any]]
+    seen_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
 class WebhookDelivery(Base):
     """A delivery of a source that was accepted once; the same id again is a replay."""
 

@@ -16,12 +16,13 @@ from pydantic import SecretStr
 
 from dynamics.clock import SystemClock
 from dynamics.core.crm import CandidateQuery, RecordWrite, WriteState
-from dynamics.core.metadata import RequiredLevel
+from dynamics.core.metadata import RequiredLevel, TableMetadata
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
-from dynamics.errors import AccountError
+from dynamics.errors import AccountError, ConfigurationError, Fault
 from sandbox.process import SandboxProcess
+from tests.fakes.clock import FakeClock
 
 
 def account(sandbox: SandboxProcess, **changes: Any) -> DataverseAccount:
@@ -289,3 +290,66 @@ def test_a_read_sees_what_a_query_does_not_show_yet(sandbox: SandboxProcess, cli
     client.create("lead", rows)
     assert client.find([CandidateQuery("lead", (("emailaddress1", ("p1@x.test",)),), ())]) == []
     assert len(client.read("lead", [row.record_id for row in rows], ())) == 3
+
+
+# ---------------------------------------------------------------- a schema that moves
+
+
+def test_what_is_refused_for_a_schema_that_has_moved_counts_as_not_sent_once(
+    sandbox: SandboxProcess, client: DataverseClient
+) -> None:
+    good, long = leads(2)
+    long.values["jobtitle"] = "x" * 50
+    client.metadata("lead")
+    sandbox.control(
+        "POST", "schema", {"action": "set_max_length", "table": "lead", "column": "jobtitle", "max_length": 40}
+    )
+    report = client.create("lead", [good, long])
+    states = {write.record_id: report.results[write.record_id].state for write in (good, long)}
+    assert (states, report.stopped_by) == (
+        {good.record_id: WriteState.DONE, long.record_id: WriteState.NOT_SENT},
+        None,
+    )
+    assert client.metadata("lead").columns["jobtitle"].max_length == 40
+    assert client.create("lead", [long]).results[long.record_id].state is WriteState.REFUSED
+
+
+def test_a_guard_that_will_not_go_on_stops_the_write_and_nobody_is_refused(sandbox: SandboxProcess) -> None:
+    def guard(metadata: TableMetadata) -> None:
+        if metadata.logical_name == "lead" and 7 not in metadata.columns["leadsourcecode"].options:
+            raise ConfigurationError([Fault("lead.csv", 2, "Option *Trade Show* is gone.", "")])
+
+    rows = leads(3)
+    rows[1].values["leadsourcecode"] = 7
+    with DataverseClient(account(sandbox), budget=LocalBudget(), clock=SystemClock(), guard=guard) as client:
+        client.metadata("lead")
+        change = {"action": "drop_option", "table": "lead", "column": "leadsourcecode", "value": 7}
+        sandbox.control("POST", "schema", change)
+        report = client.create("lead", rows)
+        assert isinstance(report.stopped_by, ConfigurationError)
+        assert {result.state for result in report.results.values()} == {WriteState.DONE, WriteState.NOT_SENT}
+
+
+def test_a_column_that_is_gone_is_explained_by_the_guard_wherever_it_is_named(sandbox: SandboxProcess) -> None:
+    def guard(metadata: TableMetadata) -> None:
+        if "jobtitle" not in metadata.columns:
+            raise ConfigurationError([Fault("lead.csv", 2, "Column jobtitle is gone.", "")])
+
+    with DataverseClient(account(sandbox), budget=LocalBudget(), clock=SystemClock(), guard=guard) as client:
+        client.metadata("lead")
+        sandbox.control("POST", "schema", {"action": "drop_column", "table": "lead", "column": "jobtitle"})
+        query = CandidateQuery("lead", (("emailaddress1", ("a@x.test",)),), ("jobtitle",))
+        for ask in (lambda: client.find([query]), lambda: client.read("lead", [uuid4()], ("jobtitle",))):
+            with pytest.raises(ConfigurationError, match="jobtitle is gone"):
+                ask()
+        assert isinstance(client.create("lead", leads(2, jobtitle="CTO")).stopped_by, ConfigurationError)
+
+
+def test_metadata_is_read_again_after_some_minutes(sandbox: SandboxProcess) -> None:
+    clock = FakeClock()
+    with DataverseClient(account(sandbox), budget=LocalBudget(clock=clock), clock=clock) as client:
+        client.metadata("lead")
+        sandbox.control("POST", "schema", {"action": "drop_column", "table": "lead", "column": "jobtitle"})
+        assert "jobtitle" in client.metadata("lead").columns
+        clock.sleep(301)
+        assert "jobtitle" not in client.metadata("lead").columns

@@ -214,6 +214,16 @@ def test_a_person_may_edit_just_before_a_request(sandbox: SandboxProcess, crm: W
     assert [entry["fault"] for entry in journal(sandbox, method="PATCH")] == ["edit"]
 
 
+def test_an_administrator_may_change_the_schema_just_before_a_request(
+    sandbox: SandboxProcess, crm: WebApiCaller
+) -> None:
+    change = {"action": "drop_column", "table": "lead", "column": "fax"}
+    fault(sandbox, match={"method": "POST", "nth": 2}, effect="schema", schema_change=change)
+    crm.create(lastname="A", fax="1")
+    refused = crm.call("POST", "leads", json={"lastname": "B", "fax": "1"})
+    assert (refused.status_code, refused.json()["error"]["code"]) == (400, "0x80048d19")
+
+
 @pytest.mark.parametrize("committed", [False, True])
 def test_a_gateway_error_may_hide_a_commit(sandbox: SandboxProcess, crm: WebApiCaller, committed: bool) -> None:
     fault(sandbox, match={"method": "POST"}, effect="status", status=502, committed=committed, times=1)

@@ -19,8 +19,9 @@ from dynamics.core.mapping.checking import (
     looked_up_tables,
     lookup_faults,
     missing_required,
+    required_columns,
 )
-from dynamics.core.mapping.parsing import parse_mapping, parse_value_table
+from dynamics.core.mapping.parsing import parse_mapping, parse_value_table, read_mapping
 from dynamics.core.mapping.rules import Blank, Mapping, Rule, WriteMode
 
 __all__ = [
@@ -38,6 +39,8 @@ __all__ = [
     "missing_required",
     "parse_mapping",
     "parse_value_table",
+    "read_mapping",
+    "required_columns",
     "update_values",
     "wanted_lookups",
 ]

@@ -39,7 +39,7 @@ def check_mapping(
     """Everything about a mapping that would fail in this account.
 
     Args:
-        mapping: without faults of its own.
+        mapping: of rows that have faults of their own only the column is looked at.
         metadata: of the mapping's table in the account.
         creates: whether the sync action creates records of this table.
         others: of all `looked_up_tables`.
@@ -47,15 +47,21 @@ def check_mapping(
         0..n faults, each with file, line and remedy.
     """
     faults = [
-        Fault(mapping.file, rule.line, what, remedy)
+        Fault(mapping.file, rule.line, what, remedy, rule.target)
         for rule in mapping.rows
         for what, remedy in _rule_faults(rule, metadata, creates, others)
     ]
+    faults += [
+        Fault(mapping.file, line, *_no_such_column(target, metadata), target)
+        for target, line in mapping.broken.items()
+        if target and target not in metadata.columns
+    ]
     if creates:
+        needs = f"A new {mapping.table} needs"
         faults += [
-            Fault(mapping.file, None, f"A new {mapping.table} needs '{name}'; it is not mapped.", "Add a row for it.")
-            for name in _required_columns(metadata)
-            if name not in mapping.targets
+            Fault(mapping.file, None, f"{needs} '{name}'; it is not mapped.", "Add a row for it.", name)
+            for name in required_columns(metadata)
+            if name not in mapping.targets and name not in mapping.broken
         ]
     return faults
 
@@ -84,10 +90,11 @@ def lookup_faults(mapping: Mapping, answers: LookupAnswers) -> list[Fault]:
 
 def missing_required(metadata: TableMetadata, values: ReadOnly[str, object]) -> list[str]:
     """Columns without which Dynamics regards a new record as incomplete, sorted, that `values` does not fill."""
-    return [name for name in _required_columns(metadata) if values.get(name) is None]
+    return [name for name in required_columns(metadata) if values.get(name) is None]
 
 
-def _required_columns(metadata: TableMetadata) -> list[str]:
+def required_columns(metadata: TableMetadata) -> list[str]:
+    """Columns that a new record must bring, sorted."""
     return sorted(
         column.logical_name
         for column in metadata.columns.values()
@@ -101,7 +108,7 @@ def _rule_faults(
     """What is wrong, and what to do."""
     column = metadata.columns.get(rule.target)
     if column is None:
-        yield f"{metadata.logical_name} has no column '{rule.target}'.", _nearest(rule.target, metadata)
+        yield _no_such_column(rule.target, metadata)
         return
     if coercer(column) is None:
         yield f"'{rule.target}' has the type {column.type}, which cannot be mapped.", "Remove the row."
@@ -135,15 +142,16 @@ def _lookup_faults(rule: Rule, column: Column, others: ReadOnly[str, TableMetada
         other = others[lookup.table]
         key = other.columns.get(lookup.column)
         if key is None:
-            yield f"{lookup.table} has no column '{lookup.column}'.", _nearest(lookup.column, other)
+            yield _no_such_column(lookup.column, other)
         elif key.type not in KEY_TYPES:
             what = f"No record of {lookup.table} can be looked up by '{lookup.column}', which has the type {key.type}."
             yield what, f"Look it up by a text column, like {other.primary_name or 'its name'}."
 
 
-def _nearest(name: str, table: TableMetadata) -> str:
+def _no_such_column(name: str, table: TableMetadata) -> tuple[str, str]:
     near = difflib.get_close_matches(name, table.columns, n=1)
-    return f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
+    remedy = f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
+    return f"{table.logical_name} has no column '{name}'.", remedy
 
 
 def _writing_faults(rule: Rule, column: Column, creates: bool) -> Iterator[tuple[str, str]]:

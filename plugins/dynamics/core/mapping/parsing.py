@@ -67,13 +67,25 @@ def parse_mapping(table: str, text: str, file: str, value_tables: ValueTables) -
     Raises:
         ConfigurationError: all faults at once, each with file, line, what is wrong and what to do.
     """
+    mapping, faults = read_mapping(table, text, file, value_tables)
+    if faults or mapping is None:
+        raise ConfigurationError(faults)
+    return mapping
+
+
+def read_mapping(table: str, text: str, file: str, value_tables: ValueTables) -> tuple[Mapping | None, list[Fault]]:
+    """Read one mapping table as far as it can be read: its good rows, and every fault. None: not even its header.
+
+    Takes what `parse_mapping` takes. With a fault it is there to be checked further, not to be used.
+    """
     reader = _Reader(file, value_tables)
     rows = list(reader.rules(_lines(text)))
     if not rows and not reader.faults:
         reader.fault(None, "The mapping has no rows.", "Write at least one: target,source.")
-    if reader.faults:
-        raise ConfigurationError(reader.faults)
-    return Mapping(table, file, _digest(table, reader.semantics, value_tables), tuple(rows))
+    if not rows and not reader.broken:
+        return None, reader.faults
+    digest = _digest(table, reader.semantics, value_tables)
+    return Mapping(table, file, digest, tuple(rows), reader.broken), reader.faults
 
 
 def parse_value_table(text: str, file: str) -> dict[str, str]:
@@ -108,9 +120,11 @@ class _Reader:
     value_tables: ValueTables
     faults: list[Fault] = field(default_factory=list)
     semantics: list[list[str]] = field(default_factory=list)  # what the digest covers
+    broken: dict[str, int] = field(default_factory=dict)  # targets of the rows with a fault
+    target: str = ""  # of the row that is being read
 
     def fault(self, line: int | None, what: str, remedy: str) -> None:
-        self.faults.append(Fault(self.file, line, what, remedy))
+        self.faults.append(Fault(self.file, line, what, remedy, self.target))
 
     def rules(self, lines: Iterator[_Line]) -> Iterator[Rule]:
         """The rules of the rows without a fault."""
@@ -124,11 +138,13 @@ class _Reader:
                 self.fault(line, "The row has more cells than the header.", "Put a text with a comma in quotes.")
                 continue
             row = dict.fromkeys(HEADER, "") | dict(zip(names, (cell.strip() for cell in cells), strict=False))
-            target = row["target"]
+            self.target = target = row["target"]
             if target in seen:
                 self.fault(line, f"'{target}' is mapped in line {seen[target]} already.", "Keep one of the rows.")
             seen.setdefault(target, line)
             rule = self._rule(line, row)
+            if rule is None and _LOGICAL_NAME.fullmatch(target):
+                self.broken.setdefault(target, line)
             if rule is not None:
                 self.semantics.append([row[name] for name in HEADER if name != "comment"])
                 yield rule

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import abc
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from enum import StrEnum
 from functools import cached_property
 
@@ -128,12 +128,16 @@ class Rule:
 
 @dataclass(frozen=True)
 class Mapping:
-    """One table's mapping. `digest`: 32 hex characters that change with whatever changes what is written."""
+    """One table's mapping. `digest`: 32 hex characters that change with whatever changes what is written.
+
+    `broken`: of a mapping that was read with faults, targets of the rows that are not among `rows` -> line.
+    """
 
     table: str
     file: str
     digest: str
     rows: tuple[Rule, ...]
+    broken: abc.Mapping[str, int] = field(default_factory=dict)
 
     @cached_property
     def paths(self) -> frozenset[str]:

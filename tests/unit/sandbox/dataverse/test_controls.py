@@ -44,6 +44,21 @@ def test_options_and_lengths_drift(desk: Desk) -> None:
     assert "'50'" in desk.refused("POST", "leads", {"subject": "x" * 51})[2]
 
 
+def test_a_drifted_tenant(desk: Desk) -> None:
+    drift(desk, "tenant_drift")
+    assert desk.refused("POST", "leads", {"lastname": "Ruiz"})[1] == "0x80040200"
+    good = {"leadid": A, "new_region": "North", "industrycode": 43, "leadsourcecode": 192350100, "lastname": "Ruiz"}
+    desk.ok("POST", "leads", good)
+    assert desk.refused("PATCH", f"leads({A})", {"industrycode": 1})[1] == "0x8004431a"
+    assert desk.refused("PATCH", f"leads({A})", {"subject": "x" * 51})[1] == "0x80044331"
+    for number, target in ((B, "account"), (C, "contact")):
+        desk.ok("POST", f"{target}s", {f"{target}id": number})
+        desk.ok("PATCH", f"leads({A})", {f"new_SponsorId_{target}@odata.bind": f"/{target}s({number})"})
+        assert desk.ok("GET", f"leads({A})")["_new_sponsorid_value"] == number
+    with pytest.raises(ValueError, match="only a drifted lead"):
+        drift(desk, "tenant_drift", table="contact")
+
+
 def test_new_columns_and_lookups(desk: Desk) -> None:
     drift(desk, "add_column", column="new_Stand", type="String", max_length=5)
     drift(desk, "add_lookup", column="new_EventId", target="campaign")

@@ -90,6 +90,8 @@ def test_an_edit_is_of_the_row_the_request_addresses_unless_it_names_one() -> No
         {"effect": "status", "tiems": 1},
         {"match": {"path": "("}},
         {"effect": "edit"},
+        {"effect": "schema"},
+        {"effect": "edit", "schema_change": {}},
         {"effect": "delay", "edit": {"values": {}}},
     ],
 )
