@@ -5,86 +5,85 @@ A short list of the largest, to be added to.
 
 from __future__ import annotations
 
-SHARED_DOMAINS = frozenset(
-    [
-        "126.com",
-        "163.com",
-        "aol.com",
-        "att.net",
-        "bigpond.com",
-        "bluewin.ch",
-        "btinternet.com",
-        "comcast.net",
-        "facebook.com",
-        "fastmail.com",
-        "free.fr",
-        "freenet.de",
-        "gmail.com",
-        "gmx.at",
-        "gmx.ch",
-        "gmx.com",
-        "gmx.de",
-        "gmx.net",
-        "googlemail.com",
-        "hey.com",
-        "hotmail.co.uk",
-        "hotmail.com",
-        "hotmail.de",
-        "hotmail.fr",
-        "hotmail.it",
-        "icloud.com",
-        "instagram.com",
-        "laposte.net",
-        "libero.it",
-        "linkedin.com",
-        "linktr.ee",
-        "live.co.uk",
-        "live.com",
-        "live.de",
-        "live.fr",
-        "mac.com",
-        "mail.com",
-        "mail.ru",
-        "me.com",
-        "msn.com",
-        "naver.com",
-        "orange.fr",
-        "outlook.com",
-        "outlook.de",
-        "outlook.fr",
-        "pm.me",
-        "posteo.de",
-        "proton.me",
-        "protonmail.com",
-        "qq.com",
-        "rediffmail.com",
-        "sbcglobal.net",
-        "t-online.de",
-        "tutanota.com",
-        "twitter.com",
-        "verizon.net",
-        "virgilio.it",
-        "wanadoo.fr",
-        "web.de",
-        "wixsite.com",
-        "wordpress.com",
-        "wp.pl",
-        "x.com",
-        "xing.com",
-        "yahoo.ca",
-        "yahoo.co.in",
-        "yahoo.co.jp",
-        "yahoo.co.uk",
-        "yahoo.com",
-        "yahoo.com.br",
-        "yahoo.de",
-        "yahoo.es",
-        "yahoo.fr",
-        "yahoo.it",
-        "yandex.com",
-        "yandex.ru",
-        "ymail.com",
-        "youtube.com",
-        "zoho.com",
-    ]
-)
+_LISTED = """
+126.com
+163.com
+aol.com
+att.net
+bigpond.com
+bluewin.ch
+btinternet.com
+comcast.net
+facebook.com
+fastmail.com
+free.fr
+freenet.de
+gmail.com
+gmx.at
+gmx.ch
+gmx.com
+gmx.de
+gmx.net
+googlemail.com
+hey.com
+hotmail.co.uk
+hotmail.com
+hotmail.de
+hotmail.fr
+hotmail.it
+icloud.com
+instagram.com
+laposte.net
+libero.it
+linkedin.com
+linktr.ee
+live.co.uk
+live.com
+live.de
+live.fr
+mac.com
+mail.com
+mail.ru
+me.com
+msn.com
+naver.com
+orange.fr
+outlook.com
+outlook.de
+outlook.fr
+pm.me
+posteo.de
+proton.me
+protonmail.com
+qq.com
+rediffmail.com
+sbcglobal.net
+t-online.de
+tutanota.com
+twitter.com
+verizon.net
+virgilio.it
+wanadoo.fr
+web.de
+wixsite.com
+wordpress.com
+wp.pl
+x.com
+xing.com
+yahoo.ca
+yahoo.co.in
+yahoo.co.jp
+yahoo.co.uk
+yahoo.com
+yahoo.com.br
+yahoo.de
+yahoo.es
+yahoo.fr
+yahoo.it
+yandex.com
+yandex.ru
+ymail.com
+youtube.com
+zoho.com
+"""
+SHARED_DOMAINS = frozenset(_LISTED.split())
