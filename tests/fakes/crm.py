@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
@@ -16,6 +16,7 @@ from dynamics.core.crm import (
     WriteResult,
     WriteState,
 )
+from dynamics.core.lookup import LookupKey, LookupMiss, lookup_answers, lookup_queries, parse_lookup, references
 from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
 from dynamics.core.throttle import Traffic
 
@@ -32,6 +33,10 @@ def _table(name: str) -> TableMetadata:
         for text in (*texts, "description")
         if name == "lead" or text not in ("subject", "companyname")
     }
+    if name == "campaign":
+        columns = {"codename": Column("codename", "String", max_length=32)}
+    elif name == "lead":
+        columns["campaignid"] = Column("campaignid", "Lookup", navigation={"campaign": "campaignid"})
     return TableMetadata(name, f"{name}s", f"{name}id", columns)
 
 
@@ -40,7 +45,9 @@ class FakeCrm:
     """`lose` decides per write whether its answer is lost after it was committed; `refuse` gives a code per write."""
 
     organization_id: UUID
-    tables: dict[str, dict[UUID, dict[str, Any]]] = field(default_factory=lambda: {"lead": {}, "contact": {}})
+    tables: dict[str, dict[UUID, dict[str, Any]]] = field(
+        default_factory=lambda: {"lead": {}, "contact": {}, "campaign": {}}
+    )
     refuse: Callable[[str, RecordWrite], str | None] = lambda table, write: None
     lose: Callable[[str, RecordWrite], bool] = lambda table, write: False
     before_update: Callable[[str, UUID], None] = lambda table, record_id: None
@@ -83,6 +90,11 @@ class FakeCrm:
         self.requests += 1
         return [self._wire(table, record_id) for record_id in record_ids if record_id in self.tables[table]]
 
+    def look_up(self, keys: Collection[LookupKey]) -> dict[LookupKey, str | LookupMiss]:
+        if not keys:
+            return {}
+        return lookup_answers(keys, self.find(lookup_queries(keys, {key.table: _table(key.table) for key in keys})))
+
     def create(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         return self._write(table, writes, self._create)
 
@@ -106,6 +118,8 @@ class FakeCrm:
     def _create(self, table: str, write: RecordWrite) -> WriteResult:
         if write.record_id in self.tables[table]:
             return WriteResult(write.record_id, WriteState.EXISTS, code="0x80040237")
+        if any(not self._exists(reference) for reference in references(write.values.values())):
+            return WriteResult(write.record_id, WriteState.TARGET_GONE, code="0x80040217")
         if (code := self.refuse(table, write)) is not None:
             return WriteResult(write.record_id, WriteState.REFUSED, code=code, column="jobtitle", message="refused")
         self.put(table, write.record_id, write.values, by=US)
@@ -119,6 +133,10 @@ class FakeCrm:
             return WriteResult(write.record_id, WriteState.STALE, code="0x80060882")
         self.put(table, write.record_id, write.values)
         return WriteResult(write.record_id, WriteState.DONE)
+
+    def _exists(self, reference: str) -> bool:
+        table, record_id = parse_lookup(reference)
+        return record_id in self.tables[table]
 
     def _wire(self, table: str, record_id: UUID) -> JsonObject:
         record = self.tables[table][record_id]

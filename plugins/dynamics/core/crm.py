@@ -45,7 +45,7 @@ class CandidateQuery:
 
 @dataclass(frozen=True)
 class RecordWrite:
-    """One record to create or to update. `values` holds logical names; lookups are not part of it yet."""
+    """One record to create or to update. `values` holds logical names; a lookup's is a reference, see `core.lookup`."""
 
     record_id: UUID
     values: JsonObject
@@ -60,6 +60,7 @@ class WriteState(StrEnum):
     EXISTS = "exists"  # create: the id is taken already (412)
     STALE = "stale"  # update: the record changed since it was read (412)
     GONE = "gone"  # update: no such record (404)
+    TARGET_GONE = "target_gone"  # a record it points to was there when looked up, and is gone or inactive now
     REFUSED = "refused"  # the CRM refuses this row: code and, where known, column
     UNCLASSIFIED = "unclassified"  # a refusal with a code nobody has classified: defer, never reject
     UNKNOWN = "unknown"  # may have landed: read by id

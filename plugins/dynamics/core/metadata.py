@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
+from functools import cached_property
+
+LOOKUP_TYPES = frozenset({"Lookup", "Customer", "Owner"})  # columns that point to one other record
 
 
 class RequiredLevel(StrEnum):
@@ -57,6 +60,11 @@ class Column:
         """Whether it travels as YYYY-MM-DD."""
         return self.behavior is DateBehavior.DATE_ONLY
 
+    @property
+    def is_lookup(self) -> bool:
+        """Whether it points to one other record."""
+        return self.type in LOOKUP_TYPES
+
 
 @dataclass(frozen=True)
 class TableMetadata:
@@ -69,3 +77,8 @@ class TableMetadata:
     columns: Mapping[str, Column]
     bulk_create: bool = True  # CreateMultiple is offered for it
     primary_name: str = ""
+
+    @cached_property
+    def lookups(self) -> frozenset[str]:
+        """The columns that point to one other record."""
+        return frozenset(name for name, column in self.columns.items() if column.is_lookup)

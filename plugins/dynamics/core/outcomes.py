@@ -135,14 +135,26 @@ def settle_refused(chunk: Chunk, target: Target, result: WriteResult, outcome: O
         )
 
 
+def reject_refused(chunk: Chunk, target: Target, result: WriteResult) -> None:
+    """Reject those whose value was refused. Others of the same person are tried again without them."""
+    column = result.column
+    to_blame = [
+        key for key in target.members if column and target.contents[key].values.get(column) == target.values.get(column)
+    ]
+    if 0 < len(to_blame) < len(target.members):
+        chunk.release([key for key in target.members if key not in to_blame], 0.0, "without_refused_value")
+        target.members = to_blame
+    settle_refused(chunk, target, result, Outcome.REJECTED, "refused_by_crm")
+
+
 def reject_unmappable(chunk: Chunk, target: Target, rejects: Mapping[int, MappingReject]) -> None:
-    """Reject the members whose values do not fit; they leave the target."""
+    """Reject the members whose values do not fit, defer those that wait for a record; they leave the target."""
     for key in [key for key in target.members if key in rejects]:
         fault = rejects[key]
         target.members.remove(key)
         chunk.settle(
             key,
-            Outcome.REJECTED,
+            Outcome.DEFERRED if fault.passing else Outcome.REJECTED,
             reason=fault.rule,
             table=target.table,
             error_code=f"mapping.{fault.rule}",

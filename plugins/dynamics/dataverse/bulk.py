@@ -22,6 +22,7 @@ from dynamics.dataverse.batch import Part, slices, write_batch
 from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.fates import created, refused, written
 from dynamics.dataverse.faults import Fault, FaultClass, classify, is_not_offered, read_fault, request_id, safe_message
+from dynamics.dataverse.lookups import Metadata, on_the_wire
 from dynamics.dataverse.session import Answer
 from dynamics.dataverse.tally import Tally
 from dynamics.dataverse.transport import JSON, SERVICE_PATH, Call, Transport
@@ -42,6 +43,7 @@ class BulkWriter:
 
     Args:
         executor: runs the requests of one write side by side.
+        metadata: of the tables that lookups point to.
         breakers: stop a write that a rule of the organisation refuses row after row.
         create_rows, update_rows: records a request.
     """
@@ -49,6 +51,7 @@ class BulkWriter:
     transport: Transport
     clock: Clock
     executor: ThreadPoolExecutor
+    metadata: Metadata
     breakers: Breakers
     create_rows: int
     update_rows: int
@@ -114,7 +117,10 @@ class BulkWriter:
 
     def _send_multiple(self, table: TableMetadata, writes: Sequence[RecordWrite]) -> Answer:
         kind = f"Microsoft.Dynamics.CRM.{table.logical_name}"
-        targets = [{"@odata.type": kind, table.primary_id: str(w.record_id), **w.values} for w in writes]
+        targets = [
+            {"@odata.type": kind, table.primary_id: str(w.record_id), **on_the_wire(table, w.values, self.metadata)}
+            for w in writes
+        ]
         path = f"{table.entity_set}/Microsoft.Dynamics.CRM.CreateMultiple"
         call = Call("create", table.logical_name, "POST", path, body=orjson.dumps({"Targets": targets}), writes=True)
         for resends in itertools.count():
@@ -147,7 +153,7 @@ class BulkWriter:
         self, operation: str, table: TableMetadata, writes: Sequence[RecordWrite], tally: Tally
     ) -> tuple[list[RecordWrite], Fault | None]:
         """Send one batch. Gives back the rows that the database undid, and what it said."""
-        parts = [_patch(operation, table, write) for write in writes]
+        parts = [_patch(operation, table, write, self.metadata) for write in writes]
         try:
             outer, answers = write_batch(self.transport, operation, table.logical_name, parts)
         except OutcomeUnknownError as lost:
@@ -236,8 +242,9 @@ def _messages(send: Sender, writes: Sequence[RecordWrite], size: int) -> list[Me
     return [(send, rows) for rows in slices(sorted(writes, key=lambda write: write.record_id.int), size)]
 
 
-def _patch(operation: str, table: TableMetadata, write: RecordWrite) -> Part:
+def _patch(operation: str, table: TableMetadata, write: RecordWrite, metadata: Metadata) -> Part:
     """A PATCH that creates only what is not there, or updates only the version that was read."""
     condition = {"If-None-Match": "*"} if operation == "create" else {"If-Match": write.etag or "*"}
     url = f"{SERVICE_PATH}{table.entity_set}({write.record_id})"
-    return Part("PATCH", url, {"Content-Type": JSON, **condition}, orjson.dumps(write.values))
+    values = on_the_wire(table, write.values, metadata)
+    return Part("PATCH", url, {"Content-Type": JSON, **condition}, orjson.dumps(values))

@@ -8,19 +8,21 @@ Source: Microsoft Learn, "WhoAmI Function", "Use bulk operation messages".
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from types import TracebackType
 from typing import Self
 from uuid import UUID
 
 from dynamics.core.crm import CandidateQuery, JsonObject, Organization, RecordWrite, WriteReport
+from dynamics.core.lookup import LookupKey, LookupMiss
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.throttle import Traffic
 from dynamics.dataverse import identity
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
+from dynamics.dataverse.lookups import Lookups
 from dynamics.dataverse.metadata import read_table
 from dynamics.dataverse.query import find_records, read_records
 from dynamics.dataverse.transport import Transport
@@ -60,8 +62,15 @@ class DataverseClient:
         self._transport = Transport(account, budget, clock, on_token, callers + concurrency)
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="dataverse")
         self._writer = BulkWriter(
-            self._transport, clock, self._executor, Breakers(account.title), create_rows, update_rows
+            self._transport,
+            clock,
+            self._executor,
+            self.metadata,
+            Breakers(account.title),
+            create_rows,
+            update_rows,
         )
+        self._lookups = Lookups(self.metadata, self.find, clock)
         self._asking = threading.Lock()
         self._tables: dict[str, TableMetadata] = {}
         self._organization: Organization | None = None
@@ -110,13 +119,17 @@ class DataverseClient:
         """See `Crm.read`."""
         return read_records(self._transport, self.metadata(table), record_ids, select) if record_ids else []
 
+    def look_up(self, keys: Collection[LookupKey]) -> dict[LookupKey, str | LookupMiss]:
+        """See `Crm.look_up`."""
+        return self._lookups.look_up(keys)
+
     def create(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """See `Crm.create`."""
-        return self._writer.create(self.metadata(table), writes)
+        return self._lookups.heed(writes, self._writer.create(self.metadata(table), writes))
 
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """See `Crm.update`."""
-        return self._writer.update(self.metadata(table), writes)
+        return self._lookups.heed(writes, self._writer.update(self.metadata(table), writes))
 
     def close(self) -> None:
         """Let go of threads and connections."""

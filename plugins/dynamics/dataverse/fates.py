@@ -13,6 +13,7 @@ from collections.abc import Iterator, Mapping, Sequence
 import orjson
 
 from dynamics.core.crm import RecordWrite, WriteResult, WriteState
+from dynamics.core.lookup import references
 from dynamics.dataverse.faults import Fault, FaultClass, classify, column_of, request_id, safe_message
 from dynamics.dataverse.session import Answer
 
@@ -21,6 +22,7 @@ _STATES: Mapping[FaultClass, WriteState] = {
     FaultClass.EXISTS: WriteState.EXISTS,
     FaultClass.STALE: WriteState.STALE,
     FaultClass.GONE: WriteState.GONE,
+    FaultClass.TARGET: WriteState.TARGET_GONE,
 }
 _GUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 
@@ -61,7 +63,9 @@ def _state(operation: str, write: RecordWrite, fault: Fault) -> WriteState:
         return WriteState.EXISTS if operation == "create" else WriteState.STALE
     state = _STATES.get(classify(fault), WriteState.UNCLASSIFIED)
     if state is WriteState.GONE and not _is_missing_itself(operation, write, fault):
-        return WriteState.REFUSED  # it is a record this one points to that does not exist
+        state = WriteState.TARGET_GONE
+    if state is WriteState.TARGET_GONE and not references(write.values.values()):
+        return WriteState.REFUSED  # nothing that was looked up is to blame
     return state
 
 

@@ -31,6 +31,7 @@ class FaultClass(StrEnum):
     EXISTS = "exists"  # the id is taken
     STALE = "stale"  # the record is no longer the version named
     GONE = "gone"  # there is no such record
+    TARGET = "target"  # a record it points to is missing, or must not be pointed to
     UNCLASSIFIED = "unclassified"  # nobody has decided yet
 
 
@@ -55,6 +56,10 @@ CODES: Mapping[str, tuple[FaultClass, str]] = {
     "0x80040237": (FaultClass.EXISTS, "a record with this id exists already"),
     "0x80060882": (FaultClass.STALE, "the record was changed since it was read"),
     "0x80040217": (FaultClass.GONE, "the record does not exist"),
+    # a record it points to, which was there when it was looked up
+    "0x80060891": (FaultClass.TARGET, "a record this one points to does not exist"),
+    "0x8004022b": (FaultClass.TARGET, "the owner is a disabled user"),
+    "0x80040517": (FaultClass.TARGET, "the account or contact it belongs to is inactive"),
     # this row
     "0x80044331": (ROW, "the text is longer than the column allows"),
     "0x8004431a": (ROW, "the value is not one of the column's options"),
@@ -68,15 +73,12 @@ CODES: Mapping[str, tuple[FaultClass, str]] = {
     "0x80048d19": (ROW, "a value is not of its column's type"),
     "0x80040278": (ROW, "a text holds control characters"),
     PLUGIN_REFUSAL: (ROW, "a plug-in of the organisation refused the record: see its plug-in trace log for the reason"),
-    "0x80060891": (ROW, "a record this one points to does not exist"),
     "0x80060892": (ROW, "another record has the same alternate key"),
     "0x80073002": (ROW, "another record has the same unique value"),
     "0x80040333": (ROW, "a duplicate detection rule found a record like this one"),
     "0x80040229": (ROW, "the owner cannot own this record"),
-    "0x8004022b": (ROW, "the owner is a disabled user"),
     "0x80040519": (ROW, "the lead is closed"),
     "0x80040302": (ROW, "the marketing list is locked"),
-    "0x80040517": (ROW, "the account or contact it belongs to is inactive"),
     "0x80040230": (ROW, "the record is inactive"),
     "0x8004022e": (ROW, "the record is read-only"),
     "0x80048306": (ROW, "the application user has no right to this one record"),

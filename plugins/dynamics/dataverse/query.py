@@ -18,6 +18,7 @@ from uuid import UUID
 import orjson
 
 from dynamics.core.crm import CandidateQuery, JsonObject
+from dynamics.core.lookup import lookup_value
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.batch import Part, read_batch, slices
 from dynamics.dataverse.faults import read_fault, safe_message
@@ -32,8 +33,9 @@ QUERIES_PER_BATCH = 50
 READS_PER_BATCH = 200
 ALWAYS_SELECTED = ("statecode", "statuscode", "createdon", "modifiedon", "merged", "masterid")
 
-_HEADERS = {"Accept": "application/json", "Prefer": f"odata.maxpagesize={PAGE_SIZE}"}
-_LOOKUPS = frozenset({"Lookup", "Customer", "Owner"})
+_TARGET = "Microsoft.Dynamics.CRM.lookuplogicalname"  # annotation: the table that a lookup points to
+_ANNOTATED = f'odata.include-annotations="{_TARGET}"'
+_HEADERS = {"Accept": "application/json", "Prefer": f"odata.maxpagesize={PAGE_SIZE},{_ANNOTATED}"}
 
 
 class _Question(NamedTuple):
@@ -76,7 +78,7 @@ def _read_by_address(
     chosen = _select(table, select)
     for some in slices(ids, READS_PER_BATCH):
         urls = [f"{SERVICE_PATH}{table.entity_set}({record_id})?$select={chosen}" for record_id in some]
-        parts = [Part("GET", url, {"Accept": "application/json"}) for url in urls]
+        parts = [Part("GET", url, {"Accept": "application/json", "Prefer": _ANNOTATED}) for url in urls]
         for answer in read_batch(transport, "read", table.logical_name, parts):
             if answer.status != 404:
                 yield _record(table, _content("read", table, answer))
@@ -128,8 +130,7 @@ def _select(table: TableMetadata, columns: Sequence[str]) -> str:
 
 def _readable(table: TableMetadata, column: str) -> str:
     """The name under which a column is read: a lookup's value has its own."""
-    known = table.columns.get(column)
-    return f"_{column}_value" if known is not None and known.type in _LOOKUPS else column
+    return f"_{column}_value" if column in table.lookups else column
 
 
 # ---------------------------------------------------------------- answers
@@ -185,4 +186,16 @@ def _record(table: TableMetadata, row: JsonObject) -> JsonObject:
     except (KeyError, TypeError, ValueError) as odd:
         raise ContractError("read", table.logical_name, detail="a record has no id or no version") from odd
     row["@table"] = table.logical_name
+    for name in [name for name in row if name.startswith("_") and name.endswith("_value")]:
+        if (record_id := row[name]) is not None:
+            column = name.removeprefix("_").removesuffix("_value")
+            row[column] = _reference(table, column, record_id, row.get(f"{name}@{_TARGET}"))
     return row
+
+
+def _reference(table: TableMetadata, column: str, record_id: str, target: str | None) -> str | None:
+    """A lookup's value as the product knows it. The table need not be told where there is one to choose from."""
+    targets = tuple(table.columns[column].navigation) if column in table.columns else ()
+    if target is None and len(targets) > 1:  # taken for blank, it would be overwritten
+        raise ContractError("read", table.logical_name, detail=f"the table that '{column}' points to is not told")
+    return lookup_value(target or targets[0], record_id) if target or targets else None

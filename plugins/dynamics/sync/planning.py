@@ -17,7 +17,7 @@ from dynamics.core.chunk import Chunk, Content, Target
 from dynamics.core.identity import column_hashes, content_hash
 from dynamics.core.ledger import LinkState, Outcome, Run
 from dynamics.core.lifecycle import current_links, record_state
-from dynamics.core.mapping import Mapped, apply_mapping, missing_required, update_values
+from dynamics.core.mapping import Mapped, apply_mapping, missing_required, update_values, wanted_lookups
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.merge import changed_values, merge_members
 from dynamics.core.outcomes import (
@@ -107,7 +107,9 @@ class Planner:
             labels = [key for target in group for key in target.members if key not in target.contents]
             if not labels and all(target.operation == "update" for target in group):
                 continue
-            mapped = apply_mapping(self.mappings[table], chunk.frame.loc[labels], self.crm.metadata(table))
+            mapping, frame = self.mappings[table], chunk.frame.loc[labels]
+            answers = self.crm.look_up(wanted_lookups(mapping, frame)) if mapping.lookups else {}
+            mapped = apply_mapping(mapping, frame, self.crm.metadata(table), answers)
             for target in group:
                 target.defaults = mapped.defaults
                 reject_unmappable(chunk, target, mapped.rejects)

@@ -6,7 +6,7 @@ Five ports: `Source` (prospects in), `Crm` (records), `Ledger` (our database), `
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Collection, Iterator, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
@@ -26,6 +26,7 @@ from dynamics.core.ledger import (
     RunCounts,
     Settlement,
 )
+from dynamics.core.lookup import LookupKey, LookupMiss
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.throttle import Traffic
 
@@ -65,6 +66,9 @@ class Crm(Protocol):
 
     def read(self, table: str, record_ids: Sequence[UUID], select: Sequence[str]) -> list[JsonObject]:
         """Read records by id, in the form of `find` plus `_createdby_value`; ids that do not exist are absent."""
+
+    def look_up(self, keys: Collection[LookupKey]) -> dict[LookupKey, str | LookupMiss]:
+        """Which active record each key means, few requests; those found are cached for some minutes."""
 
     def create(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """Create all rows under their ids: CreateMultiple in concurrent messages, halved around refused rows."""

@@ -9,7 +9,7 @@ from collections.abc import Mapping
 
 from dynamics.core.crm import Organization
 from dynamics.core.mapping import Mapping as MappingTable
-from dynamics.core.mapping import check_mapping
+from dynamics.core.mapping import check_mapping, fixed_lookups, looked_up_tables, lookup_faults
 from dynamics.core.policy import Policy
 from dynamics.errors import ConfigurationError, Fault
 from dynamics.sync.ports import Crm, Ledger
@@ -27,8 +27,10 @@ def preflight(
     organization = crm.organization()
     faults = [*_binding_faults(account, organization, ledger), *_privilege_faults(account, policy, crm)]
     for table in policy.tables:
-        creates = policy.create.value == table
-        faults += check_mapping(mappings[table], crm.metadata(table), creates)
+        mapping, metadata = mappings[table], crm.metadata(table)
+        others = {other: crm.metadata(other) for other in looked_up_tables(mapping, metadata)}
+        wrong = check_mapping(mapping, metadata, policy.create.value == table, others)
+        faults += wrong or lookup_faults(mapping, crm.look_up(fixed_lookups(mapping)))
     if faults:
         raise ConfigurationError(faults)
     return organization

@@ -13,7 +13,7 @@ from dynamics import killpoints
 from dynamics.core.chunk import Chunk, Target
 from dynamics.core.crm import JsonObject, WriteReport, WriteResult, WriteState
 from dynamics.core.ledger import AttemptResult, LinkState, Outcome
-from dynamics.core.outcomes import intent_of, settle_dead, settle_refused, settle_target
+from dynamics.core.outcomes import intent_of, reject_refused, settle_dead, settle_refused, settle_target
 from dynamics.errors import AccountError, DynamicsError
 from dynamics.sync.ports import Crm, Ledger
 from dynamics.sync.recovery import MAX_ATTEMPTS
@@ -85,27 +85,15 @@ def _settle_result(chunk: Chunk, target: Target, attempt_id: int, result: WriteR
         case WriteState.NOT_SENT:
             chunk.release(target.members, result.retry_after_s or 0.0, "not_sent")
             _close(chunk, attempt_id, "not_sent", result)
-        case WriteState.STALE | WriteState.GONE:
+        case WriteState.STALE | WriteState.GONE | WriteState.TARGET_GONE:
             _decide_again(chunk, target, result)
             _close(chunk, attempt_id, "not_landed", result)
         case WriteState.REFUSED:
-            _reject(chunk, target, result)
+            reject_refused(chunk, target, result)
             _close(chunk, attempt_id, "refused", result)
         case _:
             settle_refused(chunk, target, result, Outcome.DEFERRED, "unclassified_refusal")
             _close(chunk, attempt_id, "refused", result)
-
-
-def _reject(chunk: Chunk, target: Target, result: WriteResult) -> None:
-    """Reject those whose value was refused. Others of the same person are tried again without them."""
-    column = result.column
-    to_blame = [
-        key for key in target.members if column and target.contents[key].values.get(column) == target.values.get(column)
-    ]
-    if 0 < len(to_blame) < len(target.members):
-        chunk.release([key for key in target.members if key not in to_blame], 0.0, "without_refused_value")
-        target.members = to_blame
-    settle_refused(chunk, target, result, Outcome.REJECTED, "refused_by_crm")
 
 
 def _decide_again(chunk: Chunk, target: Target, result: WriteResult) -> None:

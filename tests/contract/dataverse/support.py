@@ -39,8 +39,24 @@ LEAD = TableMetadata(
             Column("lastname", "String", max_length=50),
             Column("firstname", "String", max_length=50),
             Column("emailaddress1", "String", max_length=100),
-            Column("campaignid", "Lookup"),
-            Column("createdby", "Lookup"),
+            Column("campaignid", "Lookup", navigation={"campaign": "campaignid"}),
+            Column(
+                "customerid", "Customer", navigation={"account": "customerid_account", "contact": "customerid_contact"}
+            ),
+            Column("createdby", "Lookup", navigation={"systemuser": "createdby"}),
+        )
+    },
+)
+CAMPAIGN = TableMetadata(
+    "campaign",
+    "campaigns",
+    "campaignid",
+    {
+        column.logical_name: column
+        for column in (
+            Column("campaignid", "Uniqueidentifier"),
+            Column("statecode", "State"),
+            Column("codename", "String", max_length=32),
         )
     },
 )

@@ -20,6 +20,7 @@ from dynamics.errors import AccountError, ContractError, RateLimitedError, Servi
 from tests.contract.dataverse.support import (
     API,
     BATCH,
+    CAMPAIGN,
     LEAD,
     ORG,
     Part,
@@ -49,7 +50,8 @@ def clock() -> FakeClock:
 def writer(web: responses.RequestsMock, clock: FakeClock) -> Iterator[BulkWriter]:
     sign_in(web)
     with ThreadPoolExecutor(4) as executor:
-        yield BulkWriter(transport(clock), clock, executor, Breakers(ORG), create_rows=100, update_rows=50)
+        tables = {"campaign": CAMPAIGN}.__getitem__
+        yield BulkWriter(transport(clock), clock, executor, tables, Breakers(ORG), create_rows=100, update_rows=50)
 
 
 def rows(count: int, etag: str | None = None) -> list[RecordWrite]:
@@ -155,6 +157,49 @@ def test_a_row_of_its_own_has_the_fate_its_answer_says(
     on_batch(web, each({record_id(0): fate}))
     report = writer.create(replace(LEAD, bulk_create=False), rows(2))
     assert states(report) == {record_id(0): state, record_id(1): WriteState.DONE}
+
+
+NOT_THERE = error("0x80040217", f"campaign With Id = {record_id(99)} Does Not Exist")
+
+
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_references_are_bound_by_the_navigation_property_of_their_target(
+    web: responses.RequestsMock, writer: BulkWriter, operation: str
+) -> None:
+    on_batch(web, each({}))
+    values = {"subject": "s", "campaignid": f"campaign({record_id(9)})", "customerid": None}
+    write = RecordWrite(record_id(0), values, 'W/"5"', isolated=True)
+    report = writer.create(LEAD, [write]) if operation == "create" else writer.update(LEAD, [write])
+    assert states(report) == {record_id(0): WriteState.DONE}
+    ((_, _, body),) = parts_of(sent(web, BATCH)[0])
+    assert orjson.loads(body) == {
+        "subject": "s",
+        "campaignid@odata.bind": f"/campaigns({record_id(9)})",
+        "customerid_account@odata.bind": None,
+    }
+
+
+def test_references_are_bound_in_bulk_messages_too(web: responses.RequestsMock, writer: BulkWriter) -> None:
+    web.add_callback(responses.POST, MULTIPLE, callback=multiple({}))
+    writer.create(LEAD, [RecordWrite(record_id(0), {"campaignid": f"campaign({record_id(9)})"})])
+    (target,) = orjson.loads(sent(web, MULTIPLE)[0].body)["Targets"]
+    assert target["campaignid@odata.bind"] == f"/campaigns({record_id(9)})"
+    assert "campaignid" not in target
+
+
+@pytest.mark.parametrize("fate", [(404, {}, NOT_THERE), (404, {}, error("0x80060891")), (400, {}, error("0x8004022b"))])
+@pytest.mark.parametrize("operation", ["create", "update"])
+def test_a_reference_to_what_is_gone_is_told_apart_from_a_value_that_is_refused(
+    web: responses.RequestsMock, writer: BulkWriter, operation: str, fate: Part
+) -> None:
+    on_batch(web, each({record_id(0): fate, record_id(1): fate}))
+    pointing = RecordWrite(record_id(0), {"campaignid": f"campaign({record_id(99)})"}, 'W/"5"', isolated=True)
+    plain = RecordWrite(record_id(1), {"subject": "s"}, 'W/"5"', isolated=True)
+    send = writer.create if operation == "create" else writer.update
+    assert states(send(LEAD, [pointing, plain])) == {
+        record_id(0): WriteState.TARGET_GONE,
+        record_id(1): WriteState.REFUSED,
+    }
 
 
 @pytest.mark.parametrize(

@@ -104,7 +104,26 @@ def test_columns_are_joined_by_and_and_lookups_read_by_their_value(web: response
     ]
     line, headers, _ = parts_of(sent(web, BATCH)[0])[0]
     assert "$select=leadid,statecode,subject,_campaignid_value&" in line
-    assert headers["Prefer"] == "odata.maxpagesize=5000"
+    annotation = "Microsoft.Dynamics.CRM.lookuplogicalname"
+    assert headers["Prefer"] == f'odata.maxpagesize=5000,odata.include-annotations="{annotation}"'
+
+
+def test_lookups_are_given_back_with_the_table_they_point_to(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    somebody = str(record_id(7))
+    told = {"_customerid_value": somebody, "_customerid_value@Microsoft.Dynamics.CRM.lookuplogicalname": "contact"}
+    answer_all(web, page(row(1, _campaignid_value=somebody), row(2, _campaignid_value=None, **told)))
+    first, second = find_records(transport(), [(LEAD, query("a"))])
+    assert first["campaignid"] == f"campaign({somebody})"  # the only table it can point to
+    assert second["customerid"] == f"contact({somebody})"
+    assert second.get("campaignid") is None
+
+
+def test_a_lookup_that_does_not_tell_its_table_is_not_taken_for_blank(web: responses.RequestsMock) -> None:
+    sign_in(web)
+    answer_all(web, page(row(1, _customerid_value=str(record_id(7)))))
+    with pytest.raises(ContractError, match="'customerid' points to is not told"):
+        find_records(transport(), [(LEAD, query("a"))])
 
 
 def test_many_values_are_asked_in_portions_that_miss_none(web: responses.RequestsMock) -> None:
@@ -226,7 +245,7 @@ def test_records_that_a_query_does_not_show_are_read_by_their_address(web: respo
         fates = []
         for line, _, _ in parts_of(request):
             if "$filter" in line:
-                fates.append(page(row(1, _createdby_value="u")))
+                fates.append(page(row(1, _createdby_value=str(record_id(7)))))
             else:
                 assert "$select=leadid,statecode,subject,_createdby_value" in line
                 late = str(record_id(2)) in line
@@ -236,4 +255,4 @@ def test_records_that_a_query_does_not_show_are_read_by_their_address(web: respo
     on_batch(web, answer)
     found = read_records(transport(), LEAD, [record_id(n) for n in (3, 2, 1)], ("subject",))
     assert [record["@id"] for record in found] == [str(record_id(1)), str(record_id(2))]
-    assert found[0]["_createdby_value"] == "u"
+    assert found[0]["_createdby_value"] == str(record_id(7))

@@ -56,6 +56,19 @@ def text(name: str, length: int | None = 100, **facts: Any) -> Column:
     return Column(name, "String", max_length=length, **facts)
 
 
+CAMPAIGN = table(
+    Column("campaignid", "Uniqueidentifier"),
+    text("name"),
+    text("codename", 32),
+    Column("statecode", "State"),
+    name="campaign",
+)
+USER = table(
+    Column("systemuserid", "Uniqueidentifier"),
+    text("internalemailaddress"),
+    Column("isdisabled", "Boolean"),
+    name="systemuser",
+)
 LEAD = table(
     text("subject", 300, required=RequiredLevel.APPLICATION),
     text("firstname", 50),
@@ -71,8 +84,9 @@ LEAD = table(
     Column("donotphone", "Boolean"),
     Column("estimatedclosedate", "DateTime", behavior=DateBehavior.DATE_ONLY),
     Column("lastonholdtime", "DateTime"),
-    Column("parentaccountid", "Lookup"),
-    Column("ownerid", "Owner", RequiredLevel.SYSTEM),
+    Column("campaignid", "Lookup", navigation={"campaign": "campaignid"}),
+    Column("customerid", "Customer", navigation={"account": "customerid_account", "contact": "customerid_contact"}),
+    Column("ownerid", "Owner", RequiredLevel.SYSTEM, navigation={"systemuser": "ownerid", "team": "ownerid"}),
     Column("leadid", "Uniqueidentifier", RequiredLevel.SYSTEM, updatable=False),
     Column("importsequencenumber", "Integer", updatable=False),
     Column("lastusedincampaign", "DateTime", creatable=False),

@@ -92,7 +92,7 @@ def test_every_code_that_is_named_elsewhere_has_a_class() -> None:
     assert CODES.keys() >= ACCESS_CODES | RULE_CODES | FEWER_CODES
     assert {CODES[code][0] for code in ACCESS_CODES} == {FaultClass.ACCOUNT}
     assert {CODES[code][0] for code in FEWER_CODES} == {FaultClass.TRANSIENT}
-    assert {CODES[code][0] for code in RULE_CODES} == {FaultClass.ROW, FaultClass.UNCLASSIFIED}
+    assert {CODES[code][0] for code in RULE_CODES} == {FaultClass.ROW, FaultClass.TARGET, FaultClass.UNCLASSIFIED}
 
 
 @pytest.mark.parametrize("code", ["0x80049999", "0x80040224", ""])

@@ -11,8 +11,15 @@ from dynamics.core.mapping.applying import (
     MappingReject,
     apply_mapping,
     update_values,
+    wanted_lookups,
 )
-from dynamics.core.mapping.checking import check_mapping, missing_required
+from dynamics.core.mapping.checking import (
+    check_mapping,
+    fixed_lookups,
+    looked_up_tables,
+    lookup_faults,
+    missing_required,
+)
 from dynamics.core.mapping.parsing import parse_mapping, parse_value_table
 from dynamics.core.mapping.rules import Blank, Mapping, Rule, WriteMode
 
@@ -25,8 +32,12 @@ __all__ = [
     "WriteMode",
     "apply_mapping",
     "check_mapping",
+    "fixed_lookups",
+    "looked_up_tables",
+    "lookup_faults",
     "missing_required",
     "parse_mapping",
     "parse_value_table",
     "update_values",
+    "wanted_lookups",
 ]

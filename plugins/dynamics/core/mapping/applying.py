@@ -7,31 +7,38 @@ a record holds already to `merge`. Works column by column over the whole chunk.
 from __future__ import annotations
 
 from collections.abc import Hashable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
+from types import MappingProxyType
 from typing import Any
 
 import pandas as pd
 
 from dynamics.core.countries import country_code
+from dynamics.core.lookup import LookupAnswers, LookupKey, LookupMiss
 from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, text_of, value_class
-from dynamics.core.mapping.rules import Blank, Constant, Mapping, Path, Rule, Template
+from dynamics.core.mapping.rules import Blank, Constant, Lookup, Mapping, OnMissing, Path, Rule, Template
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.normalize import clean_text, truncate_utf16, utf16_length
 from dynamics.core.prospect import source_values
 from dynamics.errors import ConfigurationError, Fault
 
 Cells = list[object]
+NO_ANSWERS: LookupAnswers = MappingProxyType({})
 
 
 @dataclass(frozen=True)
 class MappingReject:
-    """Why a prospect cannot be written: the first column that does not take its value. Never holds the value."""
+    """Why a prospect cannot be written: the first column that does not take its value. Never holds the value.
+
+    `passing`: nothing is wrong but that a record it points to is missing, and it may wait for that.
+    """
 
     column: str
     rule: str
     value_class: str
     message: str
+    passing: bool = False
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,25 +63,50 @@ class Mapped:
         return {label: dict(zip(targets, row, strict=True)) for label, row in zip(self.values.index, rows, strict=True)}
 
 
-def apply_mapping(mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata) -> Mapped:
+def wanted_lookups(mapping: Mapping, frame: pd.DataFrame) -> frozenset[LookupKey]:
+    """Every record that the chunk's lookups ask for, by prospects' values as well as by defaults."""
+    chunk = _Chunk(replace(mapping, rows=mapping.lookups), frame)
+    cells = ((rule.lookup, cell) for rule in mapping.lookups for cell in (rule.default, *chunk.stepped(rule)))
+    keys = (lookup_key(lookup, cell) for lookup, cell in cells if lookup is not None)
+    return frozenset(key for key in keys if key is not None)
+
+
+def lookup_key(lookup: Lookup, cell: object) -> LookupKey | None:
+    """The record that a value asks for; None when it asks for none."""
+    text = None if cell is None or isinstance(cell, Misfit) else text_of(cell)
+    return LookupKey.of(lookup.table, lookup.column, text) if text else None
+
+
+def missing_fault(mapping: Mapping, rule: Rule, key: LookupKey, miss: LookupMiss) -> Fault:
+    """A record that the table itself names and that is not there: no prospect is to blame."""
+    what = f"'{key.text}' for '{rule.target}' {miss.value} in {key.table}.{key.column}."
+    return Fault(mapping.file, rule.line, what, "Correct the text, or the record in Dynamics.")
+
+
+def apply_mapping(
+    mapping: Mapping, frame: pd.DataFrame, metadata: TableMetadata, lookups: LookupAnswers = NO_ANSWERS
+) -> Mapped:
     """Map a chunk.
 
     Args:
         mapping: checked against this metadata.
         frame: as `prospect_frame` gives it, unique index.
         metadata: of the mapping's table.
+        lookups: an answer to each of `wanted_lookups`.
     Raises:
-        ConfigurationError: a column or its type has changed since the mapping was checked.
+        ConfigurationError: a column or its type has changed since the mapping was checked, or a record that the table
+            itself names (by a constant or a default) is no longer there.
+        KeyError: a lookup has no answer.
     """
-    chunk = _Chunk(mapping, frame)
+    chunk = _Chunk(mapping, frame, lookups)
     columns: dict[str, pd.Series[Any]] = {}
     defaults: dict[str, object] = {}
     for rule in mapping.rows:
         column, convert = _column_of(rule, mapping, metadata)
         cells = chunk.fitted(rule, column, convert)
         columns[rule.target] = pd.Series(cells, index=frame.index, dtype=object)
-        if rule.default is not None:
-            defaults[rule.target] = _fitting(convert(rule.default), rule, mapping)
+        if (default := _default(rule, mapping, lookups)) is not None:
+            defaults[rule.target] = _fitting(convert(default), rule, mapping)
     values = pd.DataFrame(columns, index=frame.index)
     clear = frozenset(rule.target for rule in mapping.rows if rule.blank is Blank.CLEAR)
     return Mapped(values, clear, defaults, chunk.rejects, chunk.warnings)
@@ -88,8 +120,10 @@ def update_values(mapped: Mapped, label: Hashable) -> dict[str, object]:
 class _Chunk:
     """One chunk on its way through a mapping: cleaned source values, and what was noted about them."""
 
-    def __init__(self, mapping: Mapping, frame: pd.DataFrame) -> None:
+    def __init__(self, mapping: Mapping, frame: pd.DataFrame, lookups: LookupAnswers = NO_ANSWERS) -> None:
         self.index = frame.index
+        self.mapping = mapping
+        self.lookups = lookups
         self.rejects: dict[Any, MappingReject] = {}
         self.warnings: dict[Any, list[str]] = {}
         values = source_values(frame, mapping.paths)
@@ -98,17 +132,43 @@ class _Chunk:
 
     def fitted(self, rule: Rule, column: Column, convert: Coercer) -> Cells:
         """The rule's column; prospects whose value does not fit are noted."""
-        cells = self._origin(rule)
-        for step in rule.steps:
-            cells = step.over(cells, self.regions)
+        cells = self.stepped(rule)
+        if rule.lookup is not None:
+            cells = self._looked_up(rule, rule.lookup, cells)
         if rule.truncates and column.max_length is not None:
             cells = self._truncated(column.logical_name, column.max_length, cells)
         fitted = [cell if cell is None or isinstance(cell, Misfit) else convert(cell) for cell in cells]
         for label, cell in zip(self.index, fitted, strict=True):
             if isinstance(cell, Misfit):
-                reject = MappingReject(rule.target, cell.rule, cell.value_class, f"{rule.target}: {cell}")
-                self.rejects.setdefault(label, reject)
+                self._reject(label, rule.target, cell)
         return [None if isinstance(cell, Misfit) else cell for cell in fitted]
+
+    def stepped(self, rule: Rule) -> Cells:
+        """The rule's source after its steps; blanks are None."""
+        cells = self._origin(rule)
+        for step in rule.steps:
+            cells = step.over(cells, self.regions)
+        return cells
+
+    def _looked_up(self, rule: Rule, lookup: Lookup, cells: Cells) -> Cells:
+        """References in place of the texts that ask for them."""
+        found: Cells = []
+        for label, cell in zip(self.index, cells, strict=True):
+            key = lookup_key(lookup, cell)
+            answer = cell if key is None else self.lookups[key]
+            if not isinstance(answer, LookupMiss):
+                found.append(answer)
+                continue
+            if key is not None and isinstance(rule.origin, Constant) and lookup.on_missing is OnMissing.REJECT:
+                raise ConfigurationError([missing_fault(self.mapping, rule, key, answer)])
+            problem = f"{answer.value} in {lookup.table}.{lookup.column}"
+            if lookup.on_missing is OnMissing.BLANK:
+                self._warn(label, f"{rule.target}: {value_class(cell)} {problem}")
+                found.append(None)
+            else:
+                waits = lookup.on_missing is OnMissing.DEFER
+                found.append(Misfit(answer.rule, value_class(cell), problem, waits))
+        return found
 
     def _origin(self, rule: Rule) -> Cells:
         origin = rule.origin
@@ -145,6 +205,13 @@ class _Chunk:
         """The country whose national numbers a prospect's telephone numbers are."""
         pairs = zip(self.values["address.country_code"], self.values["address.country"], strict=True)
         return [country_code(str(code or name)) if code or name else None for code, name in pairs]
+
+    def _reject(self, label: object, target: str, cell: Misfit) -> None:
+        """Note the first column that does not fit; one that never will weighs more than one that waits."""
+        before = self.rejects.get(label)
+        if before is None or (before.passing and not cell.passing):
+            message = f"{target}: {cell}"
+            self.rejects[label] = MappingReject(target, cell.rule, cell.value_class, message, cell.passing)
 
     def _warn(self, label: object, text: str) -> None:
         self.warnings.setdefault(label, []).append(text)
@@ -194,10 +261,28 @@ def _has_words(literal: str) -> bool:
 def _column_of(rule: Rule, mapping: Mapping, metadata: TableMetadata) -> tuple[Column, Coercer]:
     column = metadata.columns.get(rule.target)
     convert = None if column is None else coercer(column)
-    if column is None or convert is None:
+    if column is None or convert is None or not _points_there(rule, column):
         what = f"{metadata.logical_name} has no column '{rule.target}' that can be mapped any more."
         raise ConfigurationError([Fault(mapping.file, rule.line, what, "Check the mapping against the account.")])
     return column, convert
+
+
+def _points_there(rule: Rule, column: Column) -> bool:
+    """Whether a lookup goes into a column that takes it, and nothing else does."""
+    return rule.lookup.table in column.navigation if rule.lookup is not None else not column.is_lookup
+
+
+def _default(rule: Rule, mapping: Mapping, lookups: LookupAnswers) -> str | None:
+    """The rule's default, looked up where the rule looks up."""
+    if rule.lookup is None or rule.default is None:
+        return rule.default
+    key = LookupKey.of(rule.lookup.table, rule.lookup.column, rule.default)
+    answer = lookups[key]
+    if isinstance(answer, str):
+        return answer
+    if rule.lookup.on_missing is OnMissing.BLANK:
+        return None
+    raise ConfigurationError([missing_fault(mapping, rule, key, answer)])
 
 
 def _fitting(fitted: object, rule: Rule, mapping: Mapping) -> object:

@@ -9,32 +9,46 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterator
 from collections.abc import Mapping as ReadOnly
+from types import MappingProxyType
 
+from dynamics.core.lookup import KEY_TYPES, LookupAnswers, LookupKey, LookupMiss
+from dynamics.core.mapping.applying import missing_fault
 from dynamics.core.mapping.coercion import NUMBER_TYPES, OPTION_TYPES, TEXT_TYPES, Misfit, coercer
-from dynamics.core.mapping.rules import Blank, Constant, Mapping, Rule, WriteMode
+from dynamics.core.mapping.rules import Blank, Constant, Mapping, OnMissing, Rule, WriteMode
 from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
 from dynamics.errors import Fault
 
-LOOKUP_TYPES = frozenset({"Lookup", "Customer", "Owner", "PartyList"})
 # A new record must bring these when they are required. Owner, state, ids and yes/no columns are filled by the server.
-SUPPLIED_TYPES = TEXT_TYPES | NUMBER_TYPES | {"Integer", "Picklist", "DateTime"}
+SUPPLIED_TYPES = TEXT_TYPES | NUMBER_TYPES | {"Integer", "Picklist", "DateTime", "Lookup", "Customer"}
 _REQUIRED = frozenset({RequiredLevel.APPLICATION, RequiredLevel.SYSTEM})
 
 
-def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> list[Fault]:
+def looked_up_tables(mapping: Mapping, metadata: TableMetadata) -> list[str]:
+    """The tables that a mapping looks up records of, as far as its columns point there: what a check must know."""
+    pairs = ((metadata.columns.get(rule.target), rule.lookup) for rule in mapping.lookups)
+    return sorted({lookup.table for column, lookup in pairs if column and lookup and lookup.table in column.navigation})
+
+
+def check_mapping(
+    mapping: Mapping,
+    metadata: TableMetadata,
+    creates: bool,
+    others: ReadOnly[str, TableMetadata] = MappingProxyType({}),
+) -> list[Fault]:
     """Everything about a mapping that would fail in this account.
 
     Args:
         mapping: without faults of its own.
         metadata: of the mapping's table in the account.
         creates: whether the sync action creates records of this table.
+        others: of all `looked_up_tables`.
     Returns:
         0..n faults, each with file, line and remedy.
     """
     faults = [
         Fault(mapping.file, rule.line, what, remedy)
         for rule in mapping.rows
-        for what, remedy in _rule_faults(rule, metadata, creates)
+        for what, remedy in _rule_faults(rule, metadata, creates, others)
     ]
     if creates:
         faults += [
@@ -43,6 +57,28 @@ def check_mapping(mapping: Mapping, metadata: TableMetadata, creates: bool) -> l
             if name not in mapping.targets
         ]
     return faults
+
+
+def fixed_lookups(mapping: Mapping) -> dict[LookupKey, Rule]:
+    """The records that the table itself names, by constants and defaults, and that must exist beforehand."""
+    fixed: dict[LookupKey, Rule] = {}
+    for rule in mapping.lookups:
+        if rule.lookup is None or rule.lookup.on_missing is OnMissing.BLANK:
+            continue
+        named = [rule.default]
+        if isinstance(rule.origin, Constant) and rule.lookup.on_missing is OnMissing.REJECT:
+            named.append(rule.origin.text)
+        fixed |= {LookupKey.of(rule.lookup.table, rule.lookup.column, text): rule for text in named if text}
+    return fixed
+
+
+def lookup_faults(mapping: Mapping, answers: LookupAnswers) -> list[Fault]:
+    """The fixed lookups that name no record, or several. `answers` to all of them."""
+    return [
+        missing_fault(mapping, rule, key, miss)
+        for key, rule in fixed_lookups(mapping).items()
+        if isinstance(miss := answers[key], LookupMiss)
+    ]
 
 
 def missing_required(metadata: TableMetadata, values: ReadOnly[str, object]) -> list[str]:
@@ -58,22 +94,46 @@ def _required_columns(metadata: TableMetadata) -> list[str]:
     )
 
 
-def _rule_faults(rule: Rule, metadata: TableMetadata, creates: bool) -> Iterator[tuple[str, str]]:
+def _rule_faults(
+    rule: Rule, metadata: TableMetadata, creates: bool, others: ReadOnly[str, TableMetadata]
+) -> Iterator[tuple[str, str]]:
     """What is wrong, and what to do."""
     column = metadata.columns.get(rule.target)
     if column is None:
-        near = difflib.get_close_matches(rule.target, metadata.columns, n=1)
-        remedy = f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
-        yield f"{metadata.logical_name} has no column '{rule.target}'.", remedy
-        return
-    if column.type in LOOKUP_TYPES:
-        yield f"'{rule.target}' is a lookup.", "Lookups are not supported yet by this mapping version: remove the row."
+        yield f"{metadata.logical_name} has no column '{rule.target}'.", _nearest(rule.target, metadata)
         return
     if coercer(column) is None:
         yield f"'{rule.target}' has the type {column.type}, which cannot be mapped.", "Remove the row."
         return
     yield from _writing_faults(rule, column, creates)
-    yield from _fixed_value_faults(rule, column)
+    if column.is_lookup or rule.lookup is not None:
+        yield from _lookup_faults(rule, column, others)
+    else:
+        yield from _fixed_value_faults(rule, column)
+
+
+def _lookup_faults(rule: Rule, column: Column, others: ReadOnly[str, TableMetadata]) -> Iterator[tuple[str, str]]:
+    name, lookup, tables = rule.target, rule.lookup, ", ".join(column.navigation)
+    if not column.is_lookup:
+        yield f"'{name}' is no lookup.", "Remove the step lookup."
+    elif lookup is None:
+        remedy = f"End the transform with lookup({next(iter(column.navigation), 'table')}.<column>)."
+        yield f"'{name}' is a lookup, it takes no value of its own.", remedy
+    elif lookup.table not in column.navigation:
+        yield f"'{name}' cannot point to '{lookup.table}'.", f"It points to {tables}."
+    elif lookup.table in others:
+        other = others[lookup.table]
+        key = other.columns.get(lookup.column)
+        if key is None:
+            yield f"{lookup.table} has no column '{lookup.column}'.", _nearest(lookup.column, other)
+        elif key.type not in KEY_TYPES:
+            what = f"No record of {lookup.table} can be looked up by '{lookup.column}', which has the type {key.type}."
+            yield what, f"Look it up by a text column, like {other.primary_name or 'its name'}."
+
+
+def _nearest(name: str, table: TableMetadata) -> str:
+    near = difflib.get_close_matches(name, table.columns, n=1)
+    return f"Did you mean '{near[0]}'?" if near else "Write the column's logical name."
 
 
 def _writing_faults(rule: Rule, column: Column, creates: bool) -> Iterator[tuple[str, str]]:

@@ -19,8 +19,20 @@ from hashlib import blake2b
 from string import Formatter
 from typing import TypeVar
 
-from dynamics.core.mapping.rules import Blank, Constant, Mapping, Origin, Path, Rule, Template, WriteMode
+from dynamics.core.mapping.rules import (
+    Blank,
+    Constant,
+    Lookup,
+    Mapping,
+    OnMissing,
+    Origin,
+    Path,
+    Rule,
+    Template,
+    WriteMode,
+)
 from dynamics.core.mapping.transforms import (
+    LOOKUP,
     STEP_NAMES,
     TRUNCATE,
     BadArgumentError,
@@ -33,9 +45,10 @@ from dynamics.errors import ConfigurationError, Fault
 
 HEADER = ("target", "source", "transform", "default", "write", "blank", "comment")
 REQUIRED_HEADER = ("target", "source")
-NOT_YET = {"choice": "map(x)", "choices": "map(x)", "lookup": "plain columns"}
+NOT_YET = {"choice": "map(x)", "choices": "map(x)"}
 
 _STEP = re.compile(r"\s*([A-Za-z_]+)\s*(?:\(([^()]*)\))?\s*(?:\||$)")
+_LOOKED_UP = re.compile(r"\s*([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\s*(?:,\s*(\w+)\s*)?")
 _LOGICAL_NAME = re.compile(r"[a-z][a-z0-9_]*")
 _Word = TypeVar("_Word", bound=StrEnum)
 _Line = tuple[int, list[str]]
@@ -139,16 +152,21 @@ class _Reader:
         if not _LOGICAL_NAME.fullmatch(target):
             self.fault(line, f"'{target}' is no logical name of a column.", "Write it as Dataverse does: jobtitle.")
         origin = self._origin(line, row["source"])
-        steps, truncates = self._steps(line, row["transform"])
-        if isinstance(origin, Constant) and row["transform"]:
-            self.fault(line, "A constant takes no transform.", "Write the value as Dynamics is to get it.")
+        steps, end = self._steps(line, row["transform"])
+        lookup = end if isinstance(end, Lookup) else None
+        if isinstance(origin, Constant) and (steps or end == TRUNCATE):
+            self.fault(line, "A constant takes no transform but lookup.", "Write the value as Dynamics is to get it.")
         write = self._word(line, "write", row["write"], WriteMode, WriteMode.ALWAYS)
         blank = self._word(line, "blank", row["blank"], Blank, Blank.KEEP)
         if blank is Blank.CLEAR and write is not WriteMode.ALWAYS:
             self.fault(line, f"'clear' does not go with '{write}'.", "Only a column written always can be cleared.")
+        if blank is Blank.CLEAR and lookup is not None and lookup.on_missing is OnMissing.BLANK:
+            what = "'clear' does not go with a lookup that is blank when nothing is found: a typing error would clear."
+            self.fault(line, what, "Write keep, or reject or defer as the lookup's second word.")
         if origin is None or len(self.faults) > before:
             return None
-        return Rule(line, target, origin, steps, truncates, row["default"] or None, write, blank)
+        default = row["default"] or None
+        return Rule(line, target, origin, steps, end == TRUNCATE, default, write, blank, lookup)
 
     def _word(self, line: int, column: str, text: str, kind: type[_Word], default: _Word) -> _Word:
         if not text:
@@ -199,10 +217,10 @@ class _Reader:
 
     # ------------------------------------------------------------ transform
 
-    def _steps(self, line: int, text: str) -> tuple[tuple[Step, ...], bool]:
-        """The steps in order, and whether the target's length cuts the result."""
+    def _steps(self, line: int, text: str) -> tuple[tuple[Step, ...], Lookup | str | None]:
+        """The steps in order, and the last one where it is a lookup or `truncate`, which look beyond the value."""
         steps: list[Step] = []
-        truncates = False
+        end: Lookup | str | None = None
         position = 0
         while position < len(text):
             read = _STEP.match(text, position)
@@ -211,14 +229,25 @@ class _Reader:
                 break
             position = read.end()
             name, argument = read.groups()
-            if truncates:
-                self.fault(line, f"'{name}' comes after 'truncate'.", "Cut last.")
-            if name == TRUNCATE and argument is None:
-                truncates = True
-                continue
-            step = self._step(line, name, argument)
-            steps += [step] if step is not None else []
-        return tuple(steps), truncates
+            if end is not None:
+                last = TRUNCATE if end == TRUNCATE else LOOKUP
+                self.fault(line, f"'{name}' comes after '{last}'.", f"Write {last} last.")
+            if name == LOOKUP:
+                end = self._lookup(line, argument or "")
+            elif name == TRUNCATE and argument is None:
+                end = TRUNCATE
+            else:
+                step = self._step(line, name, argument)
+                steps += [step] if step is not None else []
+        return tuple(steps), end
+
+    def _lookup(self, line: int, argument: str) -> Lookup | None:
+        read = _LOOKED_UP.fullmatch(argument)
+        if read is None:
+            self.fault(line, f"'lookup({argument})' names no column.", "Write it like lookup(account.name, blank).")
+            return None
+        table, column, word = read.groups()
+        return Lookup(table, column, self._word(line, "lookup", word or "", OnMissing, OnMissing.REJECT))
 
     def _step(self, line: int, name: str, argument: str | None) -> Step | None:
         if name == TRUNCATE:
@@ -226,7 +255,7 @@ class _Reader:
         elif name in NOT_YET:
             self.fault(line, f"'{name}' is not known to this version.", f"It can do {NOT_YET[name]}.")
         elif name not in STEP_NAMES:
-            self.fault(line, f"There is no transform '{name}'.", _nearest(name, STEP_NAMES))
+            self.fault(line, f"There is no transform '{name}'.", _nearest(name, (*STEP_NAMES, LOOKUP)))
         else:
             try:
                 return build_step(name, argument, self.value_tables)

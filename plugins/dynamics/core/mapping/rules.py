@@ -53,9 +53,27 @@ class Template:
 Origin = Constant | Path | Template
 
 
+class OnMissing(StrEnum):
+    """What becomes of a prospect whose lookup names no record, or an inactive one, or several."""
+
+    REJECT = "reject"
+    BLANK = "blank"  # the column stays as it is, with a warning
+    DEFER = "defer"  # it waits for a later run
+
+
+@dataclass(frozen=True)
+class Lookup:
+    """The last step of a row: the record of `table` whose `column` says what the steps before gave."""
+
+    table: str
+    column: str
+    on_missing: OnMissing
+
+
 @dataclass(frozen=True)
 class Rule:
-    """One row. `default` is in the target's own form and counts for a create whose source is blank."""
+    """One row. `default` is in the target's own form (with a lookup: what is looked up) and counts for a create whose
+    source is blank."""
 
     line: int
     target: str
@@ -65,6 +83,7 @@ class Rule:
     default: str | None
     write: WriteMode
     blank: Blank
+    lookup: Lookup | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:
@@ -99,6 +118,11 @@ class Mapping:
     @cached_property
     def targets(self) -> tuple[str, ...]:
         return tuple(rule.target for rule in self.rows)
+
+    @cached_property
+    def lookups(self) -> tuple[Rule, ...]:
+        """The rows that look up records."""
+        return tuple(rule for rule in self.rows if rule.lookup is not None)
 
     @cached_property
     def write_modes(self) -> abc.Mapping[str, WriteMode]:

@@ -277,6 +277,7 @@ _WITH_ARGUMENT: dict[str, Callable[[str | None, ValueTables], Convert]] = {
 }
 
 TRUNCATE = "truncate"  # done by the target column, which alone knows its length
+LOOKUP = "lookup"  # done by whoever holds the answers of the CRM
 STEP_NAMES = (*_PLAIN, *_WITH_ARGUMENT, TRUNCATE)
 
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from typing import Any
+from uuid import UUID
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamics.core.mapping import Mapped, apply_mapping, parse_mapping, update_values
+from dynamics.core.lookup import LookupKey, LookupMiss
+from dynamics.core.mapping import Mapped, apply_mapping, parse_mapping, update_values, wanted_lookups
 from dynamics.core.normalize import clean_text, utf16_length
 from dynamics.errors import ConfigurationError
 from tests.unit.core.builders import LEAD, chunk, modest, prospect, submission, table, text
@@ -212,3 +214,91 @@ def test_any_text_is_mapped_cut_or_rejected(rows: list[tuple[str, str]]) -> None
             found.encode("utf-8")
         if label not in mapped.rejects and not mapped.warnings.get(label) and title.strip():
             assert mapped.values.at[label, "jobtitle"] == (clean_text(title)[0])
+
+
+# ---------------------------------------------------------------- lookups
+
+FLOW = LookupKey("campaign", "codename", "FLOW25")
+SAM = LookupKey("systemuser", "internalemailaddress", "sam@x.test")
+DESK = LookupKey("systemuser", "internalemailaddress", "desk@x.test")
+FLOW_ID, SAM_ID, DESK_ID = f"campaign({UUID(int=1)})", f"systemuser({UUID(int=2)})", f"systemuser({UUID(int=3)})"
+
+
+def at(code: object, **values: Any) -> dict[str, Any]:
+    return prospect(submissions=[submission(event={"id": "evt_1", "code": code})], **values)
+
+
+def looked_up(row: str, answers: dict[LookupKey, str | LookupMiss], *prospects: dict[str, Any]) -> Mapped:
+    mapping = parse_mapping("lead", HEADER + row, "lead.csv", {})
+    frame = chunk(*(each | {"id": f"pro_{n}"} for n, each in enumerate(prospects)))
+    assert wanted_lookups(mapping, frame) == set(answers)
+    return apply_mapping(mapping, frame, LEAD, answers)
+
+
+def test_each_text_is_looked_up_once_and_blanks_not_at_all() -> None:
+    row = "campaignid,event.code,upper|lookup(campaign.codename),,,"
+    mapped = looked_up(row, {FLOW: FLOW_ID}, at("flow25"), at(" FLOW25 "), at(None), at("  "))
+    assert mapped.values["campaignid"].tolist() == [FLOW_ID, FLOW_ID, None, None]
+    assert not mapped.rejects
+    assert update_values(mapped, 102) == {}
+
+
+def test_a_blank_source_clears_a_lookup_that_may_be_cleared() -> None:
+    mapped = looked_up("campaignid,event.code,lookup(campaign.codename),,,clear", {}, at(None))
+    assert update_values(mapped, 100) == {"campaignid": None}
+
+
+@pytest.mark.parametrize("miss", list(LookupMiss))
+def test_what_is_missing_is_rejected_left_or_waited_for(miss: LookupMiss) -> None:
+    row = 'campaignid,event.code,"lookup(campaign.codename, {})",,,'
+    text = f"campaignid: text of 6 characters {miss.value} in campaign.codename"
+    for word, waits in (("reject", False), ("defer", True)):
+        mapped = looked_up(row.format(word), {FLOW: miss}, at("FLOW25"), at(None))
+        assert set(mapped.rejects) == {100}
+        reject = mapped.rejects[100]
+        assert (reject.column, reject.rule, reject.message, reject.passing) == ("campaignid", miss.rule, text, waits)
+    left = looked_up(row.format("blank"), {FLOW: miss}, at("FLOW25"))
+    assert not left.rejects
+    assert left.warnings == {100: [text]}
+    assert update_values(left, 100) == {}
+
+
+def test_what_never_fits_weighs_more_than_what_waits() -> None:
+    rows = 'campaignid,event.code,"lookup(campaign.codename,defer)",,,\nnumberofemployees,job_title,,,,'
+    mapped = looked_up(rows, {FLOW: LookupMiss.NOT_FOUND}, at("FLOW25", job_title="CEO"), at("FLOW25"))
+    assert [(mapped.rejects[n].column, mapped.rejects[n].passing) for n in (100, 101)] == [
+        ("numberofemployees", False),
+        ("campaignid", True),
+    ]
+
+
+def test_a_default_is_looked_up_too() -> None:
+    row = 'ownerid,owner.email,"lookup(systemuser.internalemailaddress,blank)",desk@x.test,create_only,'
+    owned = prospect(owner={"id": "usr_1", "email": "sam@x.test"})
+    mapped = looked_up(row, {SAM: SAM_ID, DESK: DESK_ID}, owned, prospect())
+    assert mapped.values["ownerid"].tolist() == [SAM_ID, None]
+    assert mapped.defaults == {"ownerid": DESK_ID}
+    assert looked_up(row, {DESK: LookupMiss.INACTIVE}, prospect()).defaults == {}
+
+
+@pytest.mark.parametrize(
+    "row",
+    [
+        "ownerid,owner.email,lookup(systemuser.internalemailaddress),desk@x.test,,",
+        "ownerid,=desk@x.test,lookup(systemuser.internalemailaddress),,,",
+    ],
+)
+def test_a_record_that_the_table_itself_names_is_no_prospect_s_fault(row: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"'desk@x\.test' for 'ownerid' is not found in systemuser"):
+        looked_up(row, {DESK: LookupMiss.NOT_FOUND}, prospect())
+
+
+def test_a_lookup_goes_nowhere_else() -> None:
+    with pytest.raises(ConfigurationError, match="no column 'customerid' that can be mapped any more"):
+        looked_up("customerid,event.code,lookup(campaign.codename),,,", {FLOW: FLOW_ID}, at("FLOW25"))
+
+
+def test_no_message_holds_a_value() -> None:
+    row = "ownerid,owner.email,lookup(systemuser.internalemailaddress),,,"
+    owned = prospect(owner={"id": "usr_1", "email": "sam@x.test"})
+    assert "sam" not in looked_up(row, {SAM: LookupMiss.NOT_FOUND}, owned).rejects[100].message

@@ -6,16 +6,26 @@ from dataclasses import replace
 
 import pytest
 
-from dynamics.core.mapping import check_mapping, missing_required, parse_mapping
+from dynamics.core.lookup import LookupKey, LookupMiss
+from dynamics.core.mapping import (
+    check_mapping,
+    fixed_lookups,
+    looked_up_tables,
+    lookup_faults,
+    missing_required,
+    parse_mapping,
+)
 from dynamics.core.metadata import Column, RequiredLevel
-from tests.unit.core.builders import LEAD, table, text
+from tests.unit.core.builders import CAMPAIGN, LEAD, USER, table, text
 
+OTHERS = {"campaign": CAMPAIGN, "systemuser": USER}
 HEADER = "target,source,transform,default,write,blank\n"
 
 
 def check(*rows: str, creates: bool = False) -> list[str]:
     mapping = parse_mapping("lead", HEADER + "\n".join(rows), "lead.csv", {})
-    return [str(fault) for fault in check_mapping(mapping, LEAD, creates)]
+    others = {name: OTHERS[name] for name in looked_up_tables(mapping, LEAD)}
+    return [str(fault) for fault in check_mapping(mapping, LEAD, creates, others)]
 
 
 def test_a_good_mapping_has_no_faults() -> None:
@@ -28,6 +38,8 @@ def test_a_good_mapping_has_no_faults() -> None:
         "budgetamount,custom.budget,,0,,",
         "estimatedclosedate,=2026-12-31,,,,",
         "jobtitle,job_title,,,,clear",
+        "campaignid,event.code,lookup(campaign.codename),,,",
+        "ownerid,owner.email,lookup(systemuser.internalemailaddress),sales@x.test,create_only,",
     )
     assert check(*rows, creates=True) == []
 
@@ -37,10 +49,24 @@ def test_a_good_mapping_has_no_faults() -> None:
     [
         ("jobtitel,job_title,,,,", "lead.csv:2: lead has no column 'jobtitel'. Did you mean 'jobtitle'?"),
         (
-            "parentaccountid,company.name,,,,",
-            "lead.csv:2: 'parentaccountid' is a lookup. Lookups are not supported yet",
+            "campaignid,event.code,,,,",
+            "lead.csv:2: 'campaignid' is a lookup, it takes no value of its own. End the transform with",
         ),
-        ("ownerid,owner.email,,,,", "lead.csv:2: 'ownerid' is a lookup."),
+        ("campaignid,=x,,,,", "lead.csv:2: 'campaignid' is a lookup"),
+        ("jobtitle,event.code,lookup(campaign.codename),,,", "lead.csv:2: 'jobtitle' is no lookup. Remove the step"),
+        (
+            "ownerid,event.code,lookup(campaign.codename),,,",
+            "lead.csv:2: 'ownerid' cannot point to 'campaign'. It points to systemuser, team.",
+        ),
+        (
+            "campaignid,event.code,lookup(campaign.codenam),,,",
+            "lead.csv:2: campaign has no column 'codenam'. Did you mean 'codename'?",
+        ),
+        (
+            "campaignid,event.code,lookup(campaign.statecode),,,",
+            "lead.csv:2: No record of campaign can be looked up by 'statecode', which has the type State.",
+        ),
+        ("ownerid,owner.email,lookup(systemuser.internalemailaddress),,,clear", "lead.csv:2: 'ownerid' is required"),
         ("entityimage,first_name,,,,", "lead.csv:2: 'entityimage' has the type Image, which cannot be mapped."),
         ("fullname,full_name,,,,", "lead.csv:2: 'fullname' is filled by Dynamics"),
         ("importsequencenumber,=1,,,,", "lead.csv:2: 'importsequencenumber' can be set on a new record only."),
@@ -110,3 +136,22 @@ def test_missing_required() -> None:
 def test_what_the_server_fills_is_not_missed(column: Column, missing: list[str]) -> None:
     assert missing_required(table(column), {}) == missing
     assert missing_required(table(replace(column, required=RequiredLevel.NONE)), {}) == []
+
+
+def test_records_that_the_table_itself_names_must_be_there() -> None:
+    rows = (
+        "campaignid,=FLOW25,lookup(campaign.codename),,,",
+        "ownerid,owner.email,lookup(systemuser.internalemailaddress),sales@x.test,,",
+        'customerid,=Acme,"lookup(account.name, blank)",,,',
+    )
+    mapping = parse_mapping("lead", HEADER + "\n".join(rows), "lead.csv", {})
+    campaign = LookupKey("campaign", "codename", "FLOW25")
+    user = LookupKey("systemuser", "internalemailaddress", "sales@x.test")
+    assert set(fixed_lookups(mapping)) == {campaign, user}
+    faults = lookup_faults(mapping, {campaign: LookupMiss.AMBIGUOUS, user: LookupMiss.INACTIVE})
+    assert [str(fault) for fault in faults] == [
+        "lead.csv:2: 'FLOW25' for 'campaignid' is ambiguous in campaign.codename. "
+        "Correct the text, or the record in Dynamics.",
+        "lead.csv:3: 'sales@x.test' for 'ownerid' is inactive or disabled in systemuser.internalemailaddress. "
+        "Correct the text, or the record in Dynamics.",
+    ]

@@ -99,7 +99,29 @@ def test_the_digest_changes_with_what_is_written_and_with_nothing_else() -> None
         ("jobtitle,job_title,date(nonsense %Q),,,,", "lead.csv:2: 'nonsense %Q' is no date form"),
         ("jobtitle,job_title,number(xx),,,,", "lead.csv:2: 'xx' is no number form"),
         ("jobtitle,job_title,choice,,,,", "lead.csv:2: 'choice' is not known to this version."),
-        ("jobtitle,job_title,lookup(systemuser.internalemailaddress),,,,", "lead.csv:2: 'lookup' is not known"),
+        (
+            "ownerid,owner.email,lookup(systemuser),,,,",
+            "lead.csv:2: 'lookup(systemuser)' names no column. Write it like",
+        ),
+        ("ownerid,owner.email,lookup,,,,", "lead.csv:2: 'lookup()' names no column."),
+        (
+            'ownerid,owner.email,"lookup(team.name, rejct)",,,,',
+            "lead.csv:2: 'rejct' is no word for 'lookup'. Did you mean",
+        ),
+        (
+            "ownerid,owner.email,lookup(team.name)|trim,,,,",
+            "lead.csv:2: 'trim' comes after 'lookup'. Write lookup last.",
+        ),
+        ("ownerid,owner.email,lookup(team.name)|truncate,,,,", "lead.csv:2: 'truncate' comes after 'lookup'."),
+        ("ownerid,owner.email,truncate|lookup(team.name),,,,", "lead.csv:2: 'lookup' comes after 'truncate'."),
+        (
+            "ownerid,owner.email,lookupp(team.name),,,,",
+            "lead.csv:2: There is no transform 'lookupp'. Did you mean 'lookup'?",
+        ),
+        (
+            'campaignid,event.code,"lookup(campaign.name,blank)",,,clear,',
+            "lead.csv:2: 'clear' does not go with a lookup",
+        ),
         ("jobtitle,job_title,,,allways,,", "lead.csv:2: 'allways' is no word for 'write'. Did you mean 'always'?"),
         ("jobtitle,job_title,,,,keeep,", "lead.csv:2: 'keeep' is no word for 'blank'. Did you mean 'keep'?"),
         ("jobtitle,job_title,,,if_empty,clear,", "lead.csv:2: 'clear' does not go with 'if_empty'."),
@@ -107,7 +129,7 @@ def test_the_digest_changes_with_what_is_written_and_with_nothing_else() -> None
         ("jobtitle,{job_titel},,,,,", "lead.csv:2: 'job_titel' is no path of a prospect. Nearest: job_title"),
         ("jobtitle,{job_title:10},,,,,", "lead.csv:2: '{job_title}' has more in its braces than a path."),
         ("jobtitle,{{}},,,,,", "lead.csv:2: The template has no path in it."),
-        ("jobtitle,=CEO,trim,,,,", "lead.csv:2: A constant takes no transform."),
+        ("jobtitle,=CEO,trim,,,,", "lead.csv:2: A constant takes no transform but lookup."),
         ("jobtitle,job_title,,,,,,stray", "lead.csv:2: The row has more cells than the header."),
     ],
 )
