@@ -11,7 +11,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,16 +31,24 @@ from dynamics.config import (
     SyncAction,
     captello_account,
     dynamics_account,
+    line_of,
     load_action,
     load_mapping_set,
 )
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.capture import Selection
+from dynamics.core.companies import ACCOUNT
 from dynamics.core.crm import Organization
+from dynamics.core.extras import ExtrasWish, with_columns
 from dynamics.core.ledger import Outcome, Run
+from dynamics.core.mapping.transforms import BadArgumentError
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
+from dynamics.extras.accounts import Accounts
+from dynamics.extras.making import ExtrasMaker
+from dynamics.extras.resolving import Problem, resolve
+from dynamics.extras.resolving import check as check_extras
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
@@ -142,9 +150,47 @@ class SyncService:
     def _checked(self, name: str, overrides: Mapping[str, Any]) -> tuple[SyncAction, MappingSet, Organization]:
         action = load_action(self.include, name, overrides)
         mappings = load_mapping_set(self.include, action.mapping)
+        wish, policy = self._wish(action, mappings), action.policy()
         with self._client(action.account, LocalBudget(clock=self.clock)) as client:
-            organization = preflight(action.account, action.policy(), mappings.tables, client, self.ledger)
+
+            def of_extras() -> list[Fault]:
+                found = check_extras(wish, policy, mappings.tables, action.account, client)
+                return [*found.faults, *self._located(action, found.problems)]
+
+            organization = preflight(action.account, policy, mappings.tables, client, self.ledger, of_extras)
         return action, mappings, organization
+
+    def _wish(self, action: SyncAction, mappings: MappingSet) -> ExtrasWish:
+        try:
+            return action.extras.wish(mappings.values)
+        except BadArgumentError as wrong:
+            remedy = (
+                f"Add include/mappings/{mappings.name}/values/{action.extras.owner and action.extras.owner.users}.csv."
+            )
+            raise ConfigurationError(self._located(action, [Problem("owner", f"{wrong}.", remedy)])) from None
+
+    def _located(self, action: SyncAction, problems: Iterable[Problem]) -> list[Fault]:
+        """What is wrong with the extras of an action, as faults of its file."""
+        file = f"include/actions/{action.name}.yaml"
+        return [
+            Fault(file, line_of(self.include, action.name, ("extras", it.setting)), it.what, it.remedy)
+            for it in problems
+        ]
+
+    def _extras(self, run: Run, action: SyncAction, mappings: MappingSet, crm: DataverseClient) -> ExtrasMaker | None:
+        """What this run makes beside the records; None when nothing is wanted."""
+        wish = self._wish(action, mappings)
+        resolved = resolve(wish, crm)
+        if resolved.problems:
+            raise ConfigurationError(self._located(action, resolved.problems))
+        plan = resolved.plan
+        if plan.by is None and not plan.makes:
+            return None
+        accounts = None
+        if plan.by is not None:
+            table = mappings.tables[ACCOUNT]
+            accounts = Accounts(run.organization_id, plan.by, table, self.ledger, crm, self.clock, run.dry_run)
+        return ExtrasMaker(plan, accounts, self.ledger, crm, run.dry_run)
 
     def discover(self, run_id: uuid.UUID, on_stored: Callable[[int], None] = lambda _: None) -> int:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
@@ -160,7 +206,8 @@ class SyncService:
         """Work on the run until nothing is left. Raises as `Engine.drain`."""
         run = self.ledger.run(run_id)
         action = _action(run)
-        mappings = self._same_mappings(run, action).tables
+        mappings = self._same_mappings(run, action)
+        wish = self._wish(action, mappings)
         with self._client(action.account, self._budget(run, action.account)) as client:
             told = 0
 
@@ -172,10 +219,11 @@ class SyncService:
             engine = Engine(
                 run=run,
                 policy=action.policy(),
-                mappings=mappings,
+                mappings={name: with_columns(table, wish) for name, table in mappings.tables.items()},
                 ledger=self.ledger,
                 crm=client,
                 clock=self.clock,
+                extras=self._extras(run, action, mappings, client),
                 lease_s=lease_seconds(),
                 on_settled=settled,
             )

@@ -56,8 +56,8 @@ CONFIGURATIONS: Mapping[str, Broken] = {
     "no YAML": Broken({ACTION_FILE: "account: [dynamics_default\n"}, ("include/actions/drill.yaml", "YAML")),
     "a mapping set that does not exist": Broken(_action(mapping="dril"), ("'dril'", "'drill'")),
     "an account that does not exist": Broken(_action(account="dynamics_nowhere"), ("dynamics_nowhere",)),
-    "another file's name, and extras": Broken(
-        _action(name="other", extras="{notes: true}"), ("'name'", "'extras'", "drill.yaml")
+    "another file's name, and extras that do not exist": Broken(
+        _action(name="other", extras="{notes: true}"), ("'name'", "'extras.notes'", "drill.yaml")
     ),
     "columns that do not exist": Broken(
         _more("jobtitel,job_title,,,,,", "nowhere,email,,,,,"),

@@ -22,6 +22,7 @@ from dynamics.dataverse import identity
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
+from dynamics.dataverse.lists import add_members
 from dynamics.dataverse.lookups import Lookups
 from dynamics.dataverse.metadata import read_table
 from dynamics.dataverse.query import find_records, read_records
@@ -130,6 +131,10 @@ class DataverseClient:
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """See `Crm.update`."""
         return self._lookups.heed(writes, self._writer.update(self.metadata(table), writes))
+
+    def add_members(self, list_id: UUID, table: str, member_ids: Sequence[UUID]) -> WriteReport:
+        """See `Crm.add_members`."""
+        return add_members(self._transport, list_id, self.metadata(table), member_ids)
 
     def close(self) -> None:
         """Let go of threads and connections."""

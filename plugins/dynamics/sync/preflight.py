@@ -5,7 +5,7 @@ A run that starts is a run that can be finished; a run that cannot start says ev
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from dynamics.core.crm import Organization
 from dynamics.core.mapping import Mapping as MappingTable
@@ -16,9 +16,14 @@ from dynamics.sync.ports import Crm, Ledger
 
 
 def preflight(
-    account: str, policy: Policy, mappings: Mapping[str, MappingTable], crm: Crm, ledger: Ledger
+    account: str,
+    policy: Policy,
+    mappings: Mapping[str, MappingTable],
+    crm: Crm,
+    ledger: Ledger,
+    further: Callable[[], Iterable[Fault]] = tuple,
 ) -> Organization:
-    """Check the account and the mapping against the live organisation.
+    """Check the account and the mapping against the live organisation; `further` gives faults of its own.
 
     Raises:
         ConfigurationError: with all faults found.
@@ -31,6 +36,7 @@ def preflight(
         others = {other: crm.metadata(other) for other in looked_up_tables(mapping, metadata)}
         wrong = check_mapping(mapping, metadata, policy.create.value == table, others)
         faults += wrong or lookup_faults(mapping, crm.look_up(fixed_lookups(mapping)))
+    faults += further()
     if faults:
         raise ConfigurationError(faults)
     return organization

@@ -17,7 +17,7 @@ import pandas as pd
 from dynamics.core.countries import country_code
 from dynamics.core.lookup import LookupAnswers, LookupKey, LookupMiss
 from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, text_of, value_class
-from dynamics.core.mapping.rules import Blank, Constant, Lookup, Mapping, OnMissing, Path, Rule, Template
+from dynamics.core.mapping.rules import Blank, Constant, Later, Lookup, Mapping, OnMissing, Path, Rule, Template
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.normalize import clean_text, truncate_utf16, utf16_length
 from dynamics.core.prospect import source_values
@@ -176,6 +176,8 @@ class _Chunk:
             return self.values[origin.path]
         if isinstance(origin, Constant):
             return [origin.text] * len(self.index)
+        if isinstance(origin, Later):
+            return [None] * len(self.index)
         rows = zip(*(self.values[path] for path in origin.paths), strict=True)
         return [_filled(origin, row) for row in rows]
 
@@ -269,7 +271,9 @@ def _column_of(rule: Rule, mapping: Mapping, metadata: TableMetadata) -> tuple[C
 
 def _points_there(rule: Rule, column: Column) -> bool:
     """Whether a lookup goes into a column that takes it, and nothing else does."""
-    return rule.lookup.table in column.navigation if rule.lookup is not None else not column.is_lookup
+    if rule.lookup is not None:
+        return rule.lookup.table in column.navigation
+    return isinstance(rule.origin, Later) or not column.is_lookup
 
 
 def _default(rule: Rule, mapping: Mapping, lookups: LookupAnswers) -> str | None:
