@@ -52,13 +52,13 @@ class ExtrasMaker:
 
     def give_accounts(self, chunk: Chunk, targets: Sequence[Target]) -> None:
         """See `Extras.give_accounts`."""
-        members = [key for target in targets for key in target.members if target.table in COMPANY_COLUMNS]
-        if self.accounts is None or not members:
+        lacking = [target for target in targets if _lacks_company(target)]
+        if self.accounts is None or not lacking:
             return
-        keys = self.companies(chunk.frame.loc[members])
+        keys = self.companies(chunk.frame.loc[[key for target in lacking for key in target.members]])
         tried = {keys[key] for key in keys if chunk.attempts(key)}  # what was found then may be gone
         companies = self.accounts.find(keys, chunk.frame, tried)
-        for target in targets:
+        for target in lacking:
             for key in [key for key in target.members if key in keys]:
                 company = companies[keys[key]]
                 if company.pending:
@@ -132,6 +132,11 @@ class ExtrasMaker:
             if extra.extra_id in values.rows
         ]
         return self.crm.create(table, writes) if writes else WriteReport({})
+
+
+def _lacks_company(target: Target) -> bool:
+    """Whether the record is to get its company: one that stands there already stays, and needs no account."""
+    return target.table in COMPANY_COLUMNS and not (target.record or {}).get(COMPANY_COLUMNS[target.table])
 
 
 def _refusal(table: str, result: WriteResult) -> str:

@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID, uuid4
 
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from dynamics.core.companies import CompanyKey
 from dynamics.core.crm import RecordWrite, WriteReport
@@ -24,6 +27,7 @@ from dynamics.errors import AccountError
 from dynamics.extras.accounts import Accounts
 from dynamics.extras.making import ExtrasMaker
 from dynamics.sync.engine import Engine
+from tests.unit.core.builders import modest
 from tests.unit.sync.test_engine import ANA, HEADER, MAPPINGS, ORGANIZATION, POLICY, Stage, ana
 
 CAMPAIGN, LIST = uuid4(), uuid4()
@@ -181,7 +185,7 @@ def test_a_company_that_a_person_has_set_stays(booth: Booth) -> None:
     theirs = f"account({uuid4()})"
     booth.crm.put("lead", ANA, {"emailaddress1": "ana@orel.test", "parentaccountid": theirs})
     booth.sync(visitor())
-    assert booth.company == theirs
+    assert (booth.company, booth.rows("account")) == (theirs, [])
 
 
 def test_a_prospect_without_a_company_gets_no_account(booth: Booth) -> None:
@@ -234,6 +238,29 @@ def test_a_changed_prospect_whose_extra_gets_no_answer_is_told_updated(booth: Bo
     [told] = booth.sync(visitor(revision=2, job_title="Director"))
     assert (told.outcome, lost) == (Outcome.UPDATED, [table])
     settled_once(booth)
+
+
+@modest
+@given(st.sets(st.integers(0, 12)), st.sets(st.integers(0, 12)))
+def test_whichever_answers_are_lost_and_requests_refused_everything_is_there_once_in_the_end(
+    lost: set[int], refused: set[int]
+) -> None:
+    booth = Booth()
+    writes = itertools.count()
+    booth.crm.lose = lambda to, write: next(writes) in lost
+    attempts = itertools.count()
+    booth.crm.refuse = lambda to, write: (
+        "0x80040265" if to not in ("lead", "account") and next(attempts) in refused else None
+    )
+    people = (visitor(), visitor(id="pro_bob", first_name="Bob", email="bob@orel.test"))
+    told = booth.sync(*people)
+    assert [each.outcome for each in told] == [Outcome.CREATED, Outcome.CREATED]
+    booth.crm.lose, booth.crm.refuse = lambda *_: False, lambda *_: None
+    booth.sync(*people)
+    settled_once(booth, prospects=2)
+    assert {lead["parentaccountid"] for lead in booth.leads.values()} == {
+        f"account({next(iter(booth.crm.tables['account']))})"
+    }
 
 
 def test_what_a_person_removes_does_not_come_back(booth: Booth) -> None:
