@@ -37,7 +37,6 @@ from dynamics.config import (
 )
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.capture import Selection
-from dynamics.core.companies import ACCOUNT
 from dynamics.core.crm import Organization
 from dynamics.core.extras import ExtrasWish, with_columns
 from dynamics.core.ledger import Outcome, Run
@@ -45,8 +44,7 @@ from dynamics.core.mapping.transforms import BadArgumentError
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
-from dynamics.extras.accounts import Accounts
-from dynamics.extras.making import ExtrasMaker
+from dynamics.extras.making import ExtrasMaker, maker_of
 from dynamics.extras.resolving import Problem, resolve
 from dynamics.extras.resolving import check as check_extras
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
@@ -183,14 +181,7 @@ class SyncService:
         resolved = resolve(wish, crm)
         if resolved.problems:
             raise ConfigurationError(self._located(action, resolved.problems))
-        plan = resolved.plan
-        if plan.by is None and not plan.makes:
-            return None
-        accounts = None
-        if plan.by is not None:
-            table = mappings.tables[ACCOUNT]
-            accounts = Accounts(run.organization_id, plan.by, table, self.ledger, crm, self.clock, run.dry_run)
-        return ExtrasMaker(plan, accounts, self.ledger, crm, run.dry_run)
+        return maker_of(resolved.plan, mappings.tables, self.ledger, crm, self.clock, run.dry_run)
 
     def discover(self, run_id: uuid.UUID, on_stored: Callable[[int], None] = lambda _: None) -> int:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""

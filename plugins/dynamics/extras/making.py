@@ -13,7 +13,7 @@ import pandas as pd
 
 from dynamics import killpoints
 from dynamics.core.chunk import Chunk, Target
-from dynamics.core.companies import COMPANY_COLUMNS, company_keys
+from dynamics.core.companies import ACCOUNT, COMPANY_COLUMNS, company_keys
 from dynamics.core.crm import RecordWrite, WriteReport, WriteResult, WriteState
 from dynamics.core.extras import (
     MEMBER,
@@ -27,9 +27,10 @@ from dynamics.core.extras import (
     warned,
 )
 from dynamics.core.lookup import lookup_value
+from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.errors import DynamicsError, ServiceUnavailableError
 from dynamics.extras.accounts import Accounts
-from dynamics.sync.ports import Crm, Ledger
+from dynamics.sync.ports import Clock, Crm, Ledger
 
 PENDING_RETRY_S = 2.0
 _MADE = (WriteState.DONE, WriteState.EXISTS)
@@ -66,7 +67,7 @@ class ExtrasMaker:
                     chunk.release([key], PENDING_RETRY_S, "account_pending")
                     continue
                 column = COMPANY_COLUMNS[target.table]
-                account = lookup_value("account", company.account_id) if company.account_id else None
+                account = lookup_value(ACCOUNT, company.account_id) if company.account_id else None
                 problem = f"{column}: {company.problem}" if company.problem else None
                 target.contents[key] = target.contents[key].with_company(column, account, problem)
 
@@ -132,6 +133,16 @@ class ExtrasMaker:
             if extra.extra_id in values.rows
         ]
         return self.crm.create(table, writes) if writes else WriteReport({})
+
+
+def maker_of(
+    plan: ExtrasPlan, tables: Mapping[str, MappingTable], ledger: Ledger, crm: Crm, clock: Clock, dry_run: bool
+) -> ExtrasMaker | None:
+    """What makes the extras of a run; None when none are wanted. `tables`: the mapping set, by table."""
+    if plan.by is None:
+        return ExtrasMaker(plan, None, ledger, crm, dry_run) if plan.makes else None
+    accounts = Accounts(plan.organization_id, plan.by, tables[ACCOUNT], ledger, crm, clock, dry_run)
+    return ExtrasMaker(plan, accounts, ledger, crm, dry_run)
 
 
 def _lacks_company(target: Target) -> bool:

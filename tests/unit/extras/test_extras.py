@@ -24,8 +24,7 @@ from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import parse_mapping
 from dynamics.core.policy import CreateRule, Policy
 from dynamics.errors import AccountError
-from dynamics.extras.accounts import Accounts
-from dynamics.extras.making import ExtrasMaker
+from dynamics.extras.making import maker_of
 from dynamics.sync.engine import Engine
 from tests.unit.core.builders import modest
 from tests.unit.sync.test_engine import ANA, HEADER, MAPPINGS, ORGANIZATION, POLICY, Stage, ana
@@ -58,10 +57,7 @@ class Booth(Stage):
         self.crm.put("campaign", CAMPAIGN, {"codename": "FLOW25"})
 
     def drain(self, run: Run, policy: Policy = POLICY, worker: str = "w") -> Any:
-        accounts = None
-        if self.plan.by is not None:
-            accounts = Accounts(ORGANIZATION, self.plan.by, ACCOUNT, self.ledger, self.crm, self.clock, run.dry_run)
-        extras = ExtrasMaker(self.plan, accounts, self.ledger, self.crm, run.dry_run)
+        extras = maker_of(self.plan, {"account": ACCOUNT}, self.ledger, self.crm, self.clock, run.dry_run)
         mappings = {name: with_columns(table, self.wish) for name, table in MAPPINGS.items()}
         engine = Engine(run, policy, mappings, self.ledger, self.crm, self.clock, extras=extras, lanes=1)
         return engine.drain(worker).outcomes
