@@ -18,7 +18,7 @@ from dynamics.core.countries import country_code
 from dynamics.core.lookup import LookupAnswers, LookupKey, LookupMiss
 from dynamics.core.mapping.choices import chooser, takes
 from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, text_of, value_class
-from dynamics.core.mapping.rules import Blank, Constant, Lookup, Mapping, OnMissing, Path, Rule, Template
+from dynamics.core.mapping.rules import Blank, Constant, Later, Lookup, Mapping, OnMissing, Path, Rule, Template
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.normalize import clean_text, truncate_utf16, utf16_length
 from dynamics.core.prospect import source_values
@@ -177,6 +177,8 @@ class _Chunk:
             return self.values[origin.path]
         if isinstance(origin, Constant):
             return [origin.text] * len(self.index)
+        if isinstance(origin, Later):
+            return [None] * len(self.index)
         rows = zip(*(self.values[path] for path in origin.paths), strict=True)
         return [_filled(origin, row) for row in rows]
 
@@ -270,9 +272,10 @@ def _column_of(rule: Rule, mapping: Mapping, metadata: TableMetadata) -> tuple[C
 
 def converter(rule: Rule, column: Column) -> Coercer | None:
     """How what the rule's steps give becomes a value of the column; None: that column does not take such a rule."""
-    if rule.lookup is not None or column.is_lookup:
-        points = rule.lookup is not None and rule.lookup.table in column.navigation
-        return coercer(column) if points else None
+    if rule.lookup is not None:
+        return coercer(column) if rule.lookup.table in column.navigation else None
+    if column.is_lookup and not isinstance(rule.origin, Later):
+        return None
     if rule.choice is not None:
         return chooser(column, rule.choice) if takes(column, rule.choice) else None
     return coercer(column)

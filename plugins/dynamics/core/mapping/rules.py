@@ -50,7 +50,12 @@ class Template:
     paths: tuple[str, ...]
 
 
-Origin = Constant | Path | Template
+@dataclass(frozen=True)
+class Later:
+    """Nothing yet: the value is found when it is known where the prospect goes."""
+
+
+Origin = Constant | Later | Path | Template
 
 
 class Choice(StrEnum):
