@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Compiled once at install, or every Airflow process pays two seconds more at its start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test lint lock drills bench clean
+.PHONY: help setup demo test lint lock docs drills bench clean
 help:            ## list what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
@@ -32,6 +32,9 @@ lint: $(READY)   ## ruff and mypy
 
 lock: $(READY)   ## resolve requirements.txt anew from pyproject.toml
 	$(BIN)/uv pip compile pyproject.toml --extra dev --python-version 3.11 --upgrade --no-header --no-emit-index-url --no-annotate --quiet -o requirements.txt
+
+docs: $(READY)   ## the page of transforms, made of their docstrings
+	$(BIN)/python -m dynamics.core.mapping.transforms.page > docs/transforms.md
 
 drills: $(READY) ## the reliability drills; ONLY="F02 F05" for some, SEEDS=3 for fewer runs
 	$(BIN)/python -m tests.drills $(ONLY) $(if $(SEEDS),--seeds $(SEEDS))

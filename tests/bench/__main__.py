@@ -7,7 +7,7 @@ from importlib import import_module
 
 from tests.bench import race
 
-for name in ("sandbox", "server", "store", "load"):
+for name in ("sandbox", "server", "store", "mapping", "load"):
     print(f"-- {name}")
     import_module(f"tests.bench.{name}").main()
 print("-- race")

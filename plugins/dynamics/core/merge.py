@@ -13,7 +13,7 @@ from types import MappingProxyType
 from typing import Any
 
 from dynamics.core.identity import value_hash
-from dynamics.core.mapping.coercion import NUMBER_TYPES, OPTION_TYPES, TEXT_TYPES, rounded, to_moment
+from dynamics.core.mapping.coercion import NUMBER_TYPES, OPTION_TYPES, SEVERAL_OPTIONS, TEXT_TYPES, rounded, to_moment
 from dynamics.core.mapping.rules import WriteMode
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.normalize import utf16_length
@@ -90,6 +90,8 @@ def same_value(column: Column, ours: Any, theirs: Any) -> bool:
         return _to_the_second(ours, column) == _to_the_second(theirs, column)
     if column.type == "Uniqueidentifier":
         return str(ours).lower() == str(theirs).lower()
+    if column.type == SEVERAL_OPTIONS:
+        return set(str(ours).split(",")) == set(str(theirs).split(","))
     if column.type in TEXT_TYPES:
         return _lines(ours) == _lines(theirs)
     return bool(ours == theirs)

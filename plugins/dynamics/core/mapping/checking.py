@@ -12,14 +12,15 @@ from collections.abc import Mapping as ReadOnly
 from types import MappingProxyType
 
 from dynamics.core.lookup import KEY_TYPES, LookupAnswers, LookupKey, LookupMiss
-from dynamics.core.mapping.applying import missing_fault
-from dynamics.core.mapping.coercion import NUMBER_TYPES, OPTION_TYPES, TEXT_TYPES, Misfit, coercer
-from dynamics.core.mapping.rules import Blank, Constant, Mapping, OnMissing, Rule, WriteMode
+from dynamics.core.mapping.applying import converter, missing_fault
+from dynamics.core.mapping.choices import takes
+from dynamics.core.mapping.coercion import NUMBER_TYPES, OPTION_TYPES, SEVERAL_OPTIONS, TEXT_TYPES, Misfit, coercer
+from dynamics.core.mapping.rules import Blank, Choice, Constant, Mapping, OnMissing, Rule, WriteMode
 from dynamics.core.metadata import Column, RequiredLevel, TableMetadata
 from dynamics.errors import Fault
 
 # A new record must bring these when they are required. Owner, state, ids and yes/no columns are filled by the server.
-SUPPLIED_TYPES = TEXT_TYPES | NUMBER_TYPES | {"Integer", "Picklist", "DateTime", "Lookup", "Customer"}
+SUPPLIED_TYPES = TEXT_TYPES | NUMBER_TYPES | {"Integer", "Picklist", SEVERAL_OPTIONS, "DateTime", "Lookup", "Customer"}
 _REQUIRED = frozenset({RequiredLevel.APPLICATION, RequiredLevel.SYSTEM})
 
 
@@ -108,8 +109,17 @@ def _rule_faults(
     yield from _writing_faults(rule, column, creates)
     if column.is_lookup or rule.lookup is not None:
         yield from _lookup_faults(rule, column, others)
+    elif rule.choice is not None and not takes(column, rule.choice):
+        yield _choice_fault(rule, column)
     else:
         yield from _fixed_value_faults(rule, column)
+
+
+def _choice_fault(rule: Rule, column: Column) -> tuple[str, str]:
+    other = next((choice for choice in Choice if takes(column, choice)), None)
+    if other is None:
+        return f"'{rule.target}' has no options to choose from.", f"Remove the step {rule.choice}."
+    return f"'{rule.target}' is filled by '{other}', not by '{rule.choice}'.", f"Write {other}."
 
 
 def _lookup_faults(rule: Rule, column: Column, others: ReadOnly[str, TableMetadata]) -> Iterator[tuple[str, str]]:
@@ -154,7 +164,7 @@ def _writing_faults(rule: Rule, column: Column, creates: bool) -> Iterator[tuple
 
 def _fixed_value_faults(rule: Rule, column: Column) -> Iterator[tuple[str, str]]:
     """Constants, defaults and what a value table gives stand in the files: whether they fit can be told now."""
-    convert = coercer(column)
+    convert = converter(rule, column)
     fixed = [("default", rule.default), ("constant", rule.origin.text if isinstance(rule.origin, Constant) else None)]
     if rule.steps and not rule.truncates:
         fixed += [(f"value table's '{text}'", text) for text in rule.steps[-1].outputs]
@@ -162,5 +172,6 @@ def _fixed_value_faults(rule: Rule, column: Column) -> Iterator[tuple[str, str]]
         fitted = convert(text) if convert is not None and text else None
         if isinstance(fitted, Misfit):
             options = ", ".join(f"{value} {label}" for value, label in column.options.items())
-            remedy = f"It takes {options}." if column.type in OPTION_TYPES and options else f"It takes a {column.type}."
+            with_options = column.type in OPTION_TYPES | {SEVERAL_OPTIONS} and options
+            remedy = f"It takes {options}." if with_options else f"It takes a {column.type}."
             yield f"The {kind} does not go into '{rule.target}': {fitted}.", remedy

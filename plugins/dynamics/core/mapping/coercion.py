@@ -8,24 +8,26 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
 from uuid import UUID
 
 from dynamics.core.lookup import parse_lookup
-from dynamics.core.metadata import Column
+from dynamics.core.metadata import Column, DateBehavior
 from dynamics.core.normalize import utf16_length
 
 TEXT_TYPES = frozenset({"String", "Memo"})
 NUMBER_TYPES = frozenset({"Decimal", "Double", "Money"})
 OPTION_TYPES = frozenset({"Picklist", "State", "Status"})
+SEVERAL_OPTIONS = "MultiSelectPicklist"  # travels as text: 1,2
 LIST_SEPARATOR = "; "
 YEARS = range(1753, 9999)  # that Dataverse stores, whatever the time zone
 MAX_DIGITS = 40  # of a number written as text; beyond any column's range
 MAX_NUMBER = Decimal(10) ** 15  # beyond the range of money, the widest type
 
+_TEXT_OR_BLANK = frozenset({str, type(None)})
 _TRUE = frozenset({"true", "yes", "y", "1", "on"})
 _FALSE = frozenset({"false", "no", "n", "0", "off"})
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -60,9 +62,19 @@ def coercer(column: Column) -> Coercer | None:
         return _option_coercer(column)
     if column.is_lookup:
         return _reference_coercer(column)
+    if column.type == SEVERAL_OPTIONS:
+        return _options_coercer(column)
     if column.type == "DateTime":
-        return _date_only if column.date_only else _date_and_time
+        return _MOMENTS[column.behavior]
     return {"Boolean": to_bool, "Uniqueidentifier": _unique_id}.get(column.type)
+
+
+def fits_as_it_is(column: Column, cells: Sequence[object]) -> bool:
+    """Whether all of a text column are blanks and texts that need no second look: so most are, and at once."""
+    if column.type not in TEXT_TYPES or not _TEXT_OR_BLANK.issuperset(map(type, cells)):
+        return False
+    longest = max(map(len, filter(None, cells)), default=0)  # type: ignore[arg-type]
+    return column.max_length is None or 2 * longest <= column.max_length
 
 
 def value_class(value: object) -> str:
@@ -105,7 +117,16 @@ def to_bool(value: object) -> object:
 
 
 def to_moment(value: object) -> datetime | Misfit:
-    """Aware UTC from a date, a time or ISO 8601 text; what says no zone counts as UTC, a lone date as its midnight."""
+    """As `read_moment`, aware: what says no zone counts as UTC."""
+    moment = read_moment(value)
+    return moment if isinstance(moment, Misfit) or moment.tzinfo else moment.replace(tzinfo=UTC)
+
+
+def read_moment(value: object) -> datetime | Misfit:
+    """A date and time in the zone it was captured in, from a date, a time or ISO 8601 text; a lone date's midnight.
+
+    Naive when it says no zone. Nothing is moved here, so that a date stays the date that people saw.
+    """
     moment = value
     if isinstance(value, str):
         try:
@@ -113,12 +134,12 @@ def to_moment(value: object) -> datetime | Misfit:
         except ValueError:
             moment = None
     elif isinstance(value, date) and not isinstance(value, datetime):
-        moment = datetime(value.year, value.month, value.day, tzinfo=UTC)
+        moment = datetime(value.year, value.month, value.day)  # noqa: DTZ001 - a date has no zone
     if not isinstance(moment, datetime):
         return Misfit("not_a_date", value_class(value), "is no date or time in ISO form")
     if moment.year not in YEARS:
         return Misfit("out_of_range", "a date", f"is not between {YEARS.start} and {YEARS.stop - 1}")
-    return moment.astimezone(UTC) if moment.tzinfo else moment.replace(tzinfo=UTC)
+    return moment
 
 
 def rounded(number: Decimal, precision: int | None) -> Decimal:
@@ -179,6 +200,22 @@ def _reference_coercer(column: Column) -> Coercer:
     return fit
 
 
+def _options_coercer(column: Column) -> Coercer:
+    one = _option_coercer(column)
+
+    def fit(value: object) -> object:
+        items = value if isinstance(value, list) else value.split(",") if isinstance(value, str) else [value]
+        return joined_options([one(item) for item in items])
+
+    return fit
+
+
+def joined_options(numbers: list[object]) -> object:
+    """Options as they travel, each once, in order of their numbers; the first misfit instead where there is one."""
+    misfit = next((number for number in numbers if isinstance(number, Misfit)), None)
+    return misfit or ",".join(str(number) for number in sorted({int(str(number)) for number in numbers}))
+
+
 def _number_coercer(column: Column) -> Coercer:
     def fit(value: object) -> object:
         number = _decimal(value)
@@ -196,8 +233,15 @@ def _date_and_time(value: object) -> object:
 
 
 def _date_only(value: object) -> object:
-    moment = to_moment(value)
+    """The date where it was captured: an offset does not move it to another day."""
+    moment = read_moment(value)
     return moment if isinstance(moment, Misfit) else moment.date().isoformat()
+
+
+def _wall_clock(value: object) -> object:
+    """The time that people saw on the wall where it was captured; the Z it travels with means nothing."""
+    moment = read_moment(value)
+    return moment if isinstance(moment, Misfit) else _utc_text(moment.replace(tzinfo=UTC))
 
 
 def _unique_id(value: object) -> object:
@@ -205,6 +249,13 @@ def _unique_id(value: object) -> object:
         return str(UUID(str(value).strip()))
     except ValueError:
         return Misfit("not_an_id", value_class(value), "is no GUID")
+
+
+_MOMENTS: dict[DateBehavior, Coercer] = {
+    DateBehavior.USER_LOCAL: _date_and_time,
+    DateBehavior.DATE_ONLY: _date_only,
+    DateBehavior.ZONELESS: _wall_clock,
+}
 
 
 # ---------------------------------------------------------------- pieces
@@ -244,4 +295,5 @@ def _out_of_range(column: Column, number: int | Decimal) -> Misfit | None:
 
 
 def _utc_text(moment: datetime) -> str:
+    moment = moment if moment.tzinfo else moment.replace(tzinfo=UTC)
     return moment.astimezone(UTC).replace(tzinfo=None, microsecond=0).isoformat() + "Z"

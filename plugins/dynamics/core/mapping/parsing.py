@@ -21,6 +21,7 @@ from typing import TypeVar
 
 from dynamics.core.mapping.rules import (
     Blank,
+    Choice,
     Constant,
     Lookup,
     Mapping,
@@ -32,6 +33,8 @@ from dynamics.core.mapping.rules import (
     WriteMode,
 )
 from dynamics.core.mapping.transforms import (
+    CHOICE,
+    CHOICES,
     LOOKUP,
     STEP_NAMES,
     TRUNCATE,
@@ -45,7 +48,6 @@ from dynamics.errors import ConfigurationError, Fault
 
 HEADER = ("target", "source", "transform", "default", "write", "blank", "comment")
 REQUIRED_HEADER = ("target", "source")
-NOT_YET = {"choice": "map(x)", "choices": "map(x)"}
 
 _STEP = re.compile(r"\s*([A-Za-z_]+)\s*(?:\(([^()]*)\))?\s*(?:\||$)")
 _LOOKED_UP = re.compile(r"\s*([a-z][a-z0-9_]*)\.([a-z][a-z0-9_]*)\s*(?:,\s*(\w+)\s*)?")
@@ -155,7 +157,8 @@ class _Reader:
         steps, end = self._steps(line, row["transform"])
         lookup = end if isinstance(end, Lookup) else None
         if isinstance(origin, Constant) and (steps or end == TRUNCATE):
-            self.fault(line, "A constant takes no transform but lookup.", "Write the value as Dynamics is to get it.")
+            what = "A constant takes no transform but choice, choices and lookup."
+            self.fault(line, what, "Write the value as Dynamics is to get it.")
         write = self._word(line, "write", row["write"], WriteMode, WriteMode.ALWAYS)
         blank = self._word(line, "blank", row["blank"], Blank, Blank.KEEP)
         if blank is Blank.CLEAR and write is not WriteMode.ALWAYS:
@@ -166,7 +169,8 @@ class _Reader:
         if origin is None or len(self.faults) > before:
             return None
         default = row["default"] or None
-        return Rule(line, target, origin, steps, end == TRUNCATE, default, write, blank, lookup)
+        choice = end if isinstance(end, Choice) else None
+        return Rule(line, target, origin, steps, end == TRUNCATE, default, write, blank, lookup, choice)
 
     def _word(self, line: int, column: str, text: str, kind: type[_Word], default: _Word) -> _Word:
         if not text:
@@ -217,10 +221,10 @@ class _Reader:
 
     # ------------------------------------------------------------ transform
 
-    def _steps(self, line: int, text: str) -> tuple[tuple[Step, ...], Lookup | str | None]:
-        """The steps in order, and the last one where it is a lookup or `truncate`, which look beyond the value."""
+    def _steps(self, line: int, text: str) -> tuple[tuple[Step, ...], Lookup | Choice | str | None]:
+        """The steps in order, and the last one where it is one of `transforms.ENDINGS`, which look beyond the value."""
         steps: list[Step] = []
-        end: Lookup | str | None = None
+        end: Lookup | Choice | str | None = None
         position = 0
         while position < len(text):
             read = _STEP.match(text, position)
@@ -230,12 +234,12 @@ class _Reader:
             position = read.end()
             name, argument = read.groups()
             if end is not None:
-                last = TRUNCATE if end == TRUNCATE else LOOKUP
+                last = LOOKUP if isinstance(end, Lookup) else end
                 self.fault(line, f"'{name}' comes after '{last}'.", f"Write {last} last.")
             if name == LOOKUP:
                 end = self._lookup(line, argument or "")
-            elif name == TRUNCATE and argument is None:
-                end = TRUNCATE
+            elif name in (TRUNCATE, CHOICE, CHOICES) and argument is None:
+                end = name if name == TRUNCATE else Choice(name)
             else:
                 step = self._step(line, name, argument)
                 steps += [step] if step is not None else []
@@ -252,10 +256,10 @@ class _Reader:
     def _step(self, line: int, name: str, argument: str | None) -> Step | None:
         if name == TRUNCATE:
             self.fault(line, "'truncate' takes no argument.", "The column's own length counts.")
-        elif name in NOT_YET:
-            self.fault(line, f"'{name}' is not known to this version.", f"It can do {NOT_YET[name]}.")
+        elif name in (CHOICE, CHOICES):
+            self.fault(line, f"'{name}' takes no argument.", "The column's own labels count.")
         elif name not in STEP_NAMES:
-            self.fault(line, f"There is no transform '{name}'.", _nearest(name, (*STEP_NAMES, LOOKUP)))
+            self.fault(line, f"There is no transform '{name}'.", _nearest(name, STEP_NAMES))
         else:
             try:
                 return build_step(name, argument, self.value_tables)

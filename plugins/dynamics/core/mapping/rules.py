@@ -58,6 +58,13 @@ class Later:
 Origin = Constant | Later | Path | Template
 
 
+class Choice(StrEnum):
+    """The last step of a row whose column has options: labels are read, one or several."""
+
+    ONE = "choice"
+    SEVERAL = "choices"
+
+
 class OnMissing(StrEnum):
     """What becomes of a prospect whose lookup names no record, or an inactive one, or several."""
 
@@ -77,8 +84,8 @@ class Lookup:
 
 @dataclass(frozen=True)
 class Rule:
-    """One row. `default` is in the target's own form (with a lookup: what is looked up) and counts for a create whose
-    source is blank."""
+    """One row. `default` is in the target's own form (with a lookup what is looked up, with a choice a label too) and
+    counts for a create whose source is blank."""
 
     line: int
     target: str
@@ -89,6 +96,7 @@ class Rule:
     write: WriteMode
     blank: Blank
     lookup: Lookup | None = None
+    choice: Choice | None = None
 
     @property
     def paths(self) -> tuple[str, ...]:

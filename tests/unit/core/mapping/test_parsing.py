@@ -98,7 +98,11 @@ def test_the_digest_changes_with_what_is_written_and_with_nothing_else() -> None
         ("jobtitle,job_title,map(industry),,,,", "lead.csv:2: there is no value table 'industry'"),
         ("jobtitle,job_title,date(nonsense %Q),,,,", "lead.csv:2: 'nonsense %Q' is no date form"),
         ("jobtitle,job_title,number(xx),,,,", "lead.csv:2: 'xx' is no number form"),
-        ("jobtitle,job_title,choice,,,,", "lead.csv:2: 'choice' is not known to this version."),
+        ("leadsourcecode,tags,choices(1),,,,", "lead.csv:2: 'choices' takes no argument."),
+        ("leadsourcecode,tags,choice|lower,,,,", "lead.csv:2: 'lower' comes after 'choice'. Write choice last."),
+        ("jobtitle,job_title,bool(ja),,,,", "lead.csv:2: 'bool' takes a word for yes and one for no: bool(ja, nein)"),
+        ("jobtitle,job_title,zone(Berlin),,,,", "lead.csv:2: 'Berlin' is no time zone: write it like"),
+        ("jobtitle,job_title,country(iso),,,,", "lead.csv:2: 'country' is written country for the name or"),
         (
             "ownerid,owner.email,lookup(systemuser),,,,",
             "lead.csv:2: 'lookup(systemuser)' names no column. Write it like",
@@ -129,7 +133,7 @@ def test_the_digest_changes_with_what_is_written_and_with_nothing_else() -> None
         ("jobtitle,{job_titel},,,,,", "lead.csv:2: 'job_titel' is no path of a prospect. Nearest: job_title"),
         ("jobtitle,{job_title:10},,,,,", "lead.csv:2: '{job_title}' has more in its braces than a path."),
         ("jobtitle,{{}},,,,,", "lead.csv:2: The template has no path in it."),
-        ("jobtitle,=CEO,trim,,,,", "lead.csv:2: A constant takes no transform but lookup."),
+        ("jobtitle,=CEO,trim,,,,", "lead.csv:2: A constant takes no transform but choice, choices"),
         ("jobtitle,job_title,,,,,,stray", "lead.csv:2: The row has more cells than the header."),
     ],
 )
