@@ -16,6 +16,7 @@ from dynamics.core.graphemes import floor_boundary
 
 _UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
+_SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _E164 = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
 # Cannot stand in a cleaned name, so ("Anna Maria", "Lee") and ("Anna", "Maria Lee") stay two people.
 _NAME_SEPARATOR = "\x1f"
@@ -33,6 +34,8 @@ def clean_text(text: str) -> tuple[str, int]:
     """
     if text.isascii() and text.isprintable():
         return text, 0
+    if not _SUSPECT.search(text):  # nor most others
+        return unicodedata.normalize("NFC", text), 0
     text = text.replace("\r\n", "\n").replace("\r", "\n")
     kept = _UNWRITABLE.sub("", text)
     removed = len(text) - len(kept)

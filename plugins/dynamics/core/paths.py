@@ -1,7 +1,8 @@
 """The names by which a mapping asks for a prospect's values, and how each is read from a captured payload.
 
 Leaves blanks, frames and captures to `prospect`. A path is one of `STANDARD`, or begins with a family of `FAMILIES` and
-goes on with a key of the customer's own (`custom.budget`). Source: prospect schema of the Capture Source API v1.
+goes on with a key of the customer's own (`custom.budget`). A reader takes a whole chunk at once: there are many paths,
+and most are found by one look. Source: prospect schema of the Capture Source API v1.
 """
 
 from __future__ import annotations
@@ -13,9 +14,11 @@ from typing import Any
 
 Payload = Mapping[str, Any]
 Captures = Sequence[Payload]  # a prospect's complete submissions, newest first
-Reader = Callable[[Payload, Captures], object]
+Read = Callable[[Payload, Captures], object]  # one prospect's value
 
 _ADDRESS_PARTS = ("line1", "line2", "city", "region", "postal_code", "country", "country_code")
+_ADDRESS_KINDS = ("work", "home", "other")
+_EMAIL_KINDS = ("work", "personal", "other")
 _PHONE_KINDS = ("work", "mobile", "home", "fax", "other")
 _PHONE_PARTS = ("raw", "e164", "extension")
 _CONSENT_PARTS = ("state", "recorded_at", "channel", "legal_basis", "method", "statement", "statement_version")
@@ -30,6 +33,35 @@ FAMILIES = {
 }
 
 
+class Prospects:
+    """The prospects of a chunk, with what several paths look for found once."""
+
+    def __init__(self, payloads: Sequence[Payload], captures: Sequence[Captures]) -> None:
+        self.payloads = payloads
+        self.captures = captures
+        self._kinds: dict[tuple[str, str | None], list[Payload]] = {}
+
+    def of_kind(self, group: str, kind: str) -> list[Payload]:
+        """The telephone, e-mail or address of a kind; empty where there is none."""
+        if (group, kind) not in self._kinds:
+            self._kinds[group, kind] = [_of_kind(payload.get(group), kind) for payload in self.payloads]
+        return self._kinds[group, kind]
+
+    def addresses(self, kind: str | None) -> list[Payload]:
+        """The addresses of a kind; of no kind in particular the work address, without one the first."""
+        if kind is not None:
+            return self.of_kind("addresses", kind)
+        if ("addresses", None) not in self._kinds:
+            pairs = zip(self.of_kind("addresses", "work"), self.payloads, strict=True)
+            self._kinds["addresses", None] = [
+                work or next(iter(payload.get("addresses") or ()), {}) for work, payload in pairs
+            ]
+        return self._kinds["addresses", None]
+
+
+Reader = Callable[[Prospects], list[object]]
+
+
 def reader_of(path: str) -> Reader | None:
     """How to read a path, None when no prospect has it."""
     known = STANDARD.get(path)
@@ -39,12 +71,12 @@ def reader_of(path: str) -> Reader | None:
     if not rest:
         return None
     if family == "custom":
-        return partial(_custom, rest)
+        return _each(partial(_custom, rest))
     if family == "answer":
-        return partial(_answer, rest)
+        return _each(partial(_answer, rest))
     if family == "consent":
         purpose, _, name = rest.rpartition(".")
-        return partial(_consent, purpose, name) if purpose and name in _CONSENT_PARTS else None
+        return _each(partial(_consent, purpose, name)) if purpose and name in _CONSENT_PARTS else None
     if family in ("external_ids", "social"):
         return partial(_member, family, rest)
     return None
@@ -68,12 +100,17 @@ def path_fault(path: str) -> str | None:
 # ---------------------------------------------------------------- readers
 
 
-def _plain(name: str, payload: Payload, _: Captures) -> object:
-    return payload.get(name)
+def _each(read: Read) -> Reader:
+    return lambda chunk: [read(*both) for both in zip(chunk.payloads, chunk.captures, strict=True)]
 
 
-def _member(group: str, name: str, payload: Payload, _: Captures) -> object:
-    return (payload.get(group) or {}).get(name)
+def _plain(name: str, chunk: Prospects) -> list[object]:
+    return [payload.get(name) for payload in chunk.payloads]
+
+
+def _member(group: str, name: str, chunk: Prospects) -> list[object]:
+    groups = [payload.get(group) for payload in chunk.payloads]
+    return [members.get(name) if members else None for members in groups]
 
 
 def _full_name(payload: Payload, _: Captures) -> object:
@@ -84,30 +121,38 @@ def _money(group: str, name: str, part: str, payload: Payload, _: Captures) -> o
     return ((payload.get(group) or {}).get(name) or {}).get(part)
 
 
-def _phone(kind: str, payload: Payload, _: Captures) -> object:
-    entry = _of_kind(payload.get("phones"), kind)
+def _phone(kind: str, chunk: Prospects) -> list[object]:
+    return [_dialled(entry) for entry in chunk.of_kind("phones", kind)]
+
+
+def _dialled(entry: Payload) -> object:
     number = entry.get("e164")
     if not number:
         return entry.get("raw")
     return f"{number} x{entry['extension']}" if entry.get("extension") else number
 
 
-def _phone_part(kind: str, part: str, payload: Payload, _: Captures) -> object:
-    return _of_kind(payload.get("phones"), kind).get(part)
+def _of_kind_part(group: str, kind: str, part: str, chunk: Prospects) -> list[object]:
+    return [entry.get(part) for entry in chunk.of_kind(group, kind)]
 
 
-def _email(kind: str, payload: Payload, _: Captures) -> object:
-    return _of_kind(payload.get("emails"), kind).get("address")
-
-
-def _address(kind: str | None, part: str, payload: Payload, _: Captures) -> object:
-    addresses = payload.get("addresses")
-    address = _of_kind(addresses, kind or "work")
-    if kind is None and not address and addresses:
-        address = addresses[0]
+def _address(kind: str | None, part: str, chunk: Prospects) -> list[object]:
+    addresses = chunk.addresses(kind)
     if part == "country":
-        return address.get("country") or address.get("country_code")
-    return address.get(part)
+        return [address.get("country") or address.get("country_code") for address in addresses]
+    return [address.get(part) for address in addresses]
+
+
+def _whole_address(kind: str | None, chunk: Prospects) -> list[object]:
+    return [_on_an_envelope(address) for address in chunk.addresses(kind)]
+
+
+def _on_an_envelope(address: Payload) -> str:
+    """The region stands between city and country."""
+    place = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
+    country = address.get("country") or address.get("country_code")
+    lines = (address.get("line1"), address.get("line2"), place, address.get("region"), country)
+    return "\n".join(str(line).strip() for line in lines if line)
 
 
 def _custom(key: str, payload: Payload, _: Captures) -> object:
@@ -120,16 +165,37 @@ def _custom(key: str, payload: Payload, _: Captures) -> object:
 
 
 def _consent(purpose: str, part: str, payload: Payload, _: Captures) -> object:
+    return _last_consent(purpose, payload).get(part)
+
+
+def _last_consent(purpose: str, payload: Payload) -> Payload:
     """Of several statements about one purpose, the one recorded last holds."""
     stated = [consent for consent in payload.get("consents") or () if consent.get("purpose") == purpose]
-    return max(stated, key=lambda consent: str(consent.get("recorded_at"))).get(part) if stated else None
+    return max(stated, key=lambda consent: str(consent.get("recorded_at")), default={})
 
 
-def _capture(path: tuple[str, ...], _: Payload, captures: Captures) -> object:
-    value: Any = captures[0] if captures else None
+def _capture(path: tuple[str, ...], chunk: Prospects) -> list[object]:
+    return [_within(done[0], path) if done else None for done in chunk.captures]
+
+
+def _within(value: Any, path: tuple[str, ...]) -> object:
     for name in path:
         value = value.get(name) if isinstance(value, Mapping) else None
     return value
+
+
+def _first_captured_at(_: Payload, captures: Captures) -> object:
+    return captures[-1].get("captured_at") if captures else None
+
+
+def _count(_: Payload, captures: Captures) -> object:
+    return len(captures) or None
+
+
+def _events(_: Payload, captures: Captures) -> object:
+    """The names of the events where the prospect was captured, the latest first."""
+    names = [str(_within(capture, ("event", "name")) or "") for capture in captures]
+    return [name for name in dict.fromkeys(names) if name]
 
 
 def _answer(key: str, _: Payload, captures: Captures) -> object:
@@ -154,8 +220,29 @@ def _all_answers(_: Payload, captures: Captures) -> object:
 
 def _all_notes(payload: Payload, _: Captures) -> object:
     """The notes' texts in the order in which they were taken, one below the other."""
+    return "\n".join(_note_texts(payload))
+
+
+def _latest_note(payload: Payload, _: Captures) -> object:
+    return next(reversed(_note_texts(payload)), None)
+
+
+def _note_texts(payload: Payload) -> list[str]:
     notes = sorted(payload.get("notes") or (), key=lambda note: str(note.get("created_at")))
-    return "\n".join(text for note in notes if (text := str(note.get("text") or "").strip()))
+    return [text for note in notes if (text := str(note.get("text") or "").strip())]
+
+
+def _all_consents(payload: Payload, _: Captures) -> object:
+    """One line a purpose, with what was stated last and when."""
+    purposes = dict.fromkeys(str(consent.get("purpose")) for consent in payload.get("consents") or ())
+    stated = {purpose: _last_consent(purpose, payload) for purpose in purposes}
+    return "\n".join(f"{name}: {said.get('state')} ({said.get('recorded_at')})" for name, said in stated.items())
+
+
+def _all_transcripts(payload: Payload, _: Captures) -> object:
+    """What was said in recordings and stands on scanned papers, one below the other."""
+    texts = (str(attachment.get("transcript") or "").strip() for attachment in payload.get("attachments") or ())
+    return "\n".join(text for text in texts if text)
 
 
 # ---------------------------------------------------------------- pieces
@@ -214,7 +301,7 @@ _MEMBERS = {
 _CAPTURED = {
     "submission": "id captured_at received_at updated_at method station.id station.name station.code badge.id "
     "badge.raw badge.symbology badge.provider device.id device.platform device.name location.latitude "
-    "location.longitude",
+    "location.longitude location.accuracy_m hold_reason is_duplicate_of actions",
     "event": "id name code",
     "form": "id name code",
     "captured_by": "id email name",
@@ -225,11 +312,17 @@ def _standard() -> dict[str, Reader]:
     """Every path without a key of the customer's own."""
     readers: dict[str, Reader] = {
         "prospect_id": partial(_plain, "id"),
-        "full_name": _full_name,
-        "notes.all": _all_notes,
-        "answers.all": _all_answers,
-        "company.annual_revenue": partial(_money, "company", "annual_revenue", "amount"),
-        "company.annual_revenue.currency": partial(_money, "company", "annual_revenue", "currency"),
+        "full_name": _each(_full_name),
+        "notes.all": _each(_all_notes),
+        "notes.latest": _each(_latest_note),
+        "answers.all": _each(_all_answers),
+        "consents.all": _each(_all_consents),
+        "transcripts.all": _each(_all_transcripts),
+        "events.all": _each(_events),
+        "submission.count": _each(_count),
+        "submission.first_captured_at": _each(_first_captured_at),
+        "company.annual_revenue": _each(partial(_money, "company", "annual_revenue", "amount")),
+        "company.annual_revenue.currency": _each(partial(_money, "company", "annual_revenue", "currency")),
     }
     readers |= {name: partial(_plain, name) for name in _PLAIN.split()}
     for group, names in _MEMBERS.items():
@@ -239,11 +332,12 @@ def _standard() -> dict[str, Reader]:
         readers |= {f"{group}.{name}": partial(_capture, (*stem, *name.split("."))) for name in names.split()}
     for kind in _PHONE_KINDS:
         readers[f"phones.{kind}"] = partial(_phone, kind)
-        readers |= {f"phones.{kind}.{part}": partial(_phone_part, kind, part) for part in _PHONE_PARTS}
-    readers |= {f"emails.{kind}": partial(_email, kind) for kind in ("work", "personal", "other")}
-    for part in _ADDRESS_PARTS:
-        readers[f"address.{part}"] = partial(_address, None, part)
-        readers |= {f"address.{kind}.{part}": partial(_address, kind, part) for kind in ("work", "home", "other")}
+        readers |= {f"phones.{kind}.{part}": partial(_of_kind_part, "phones", kind, part) for part in _PHONE_PARTS}
+    readers |= {f"emails.{kind}": partial(_of_kind_part, "emails", kind, "address") for kind in _EMAIL_KINDS}
+    for each in (None, *_ADDRESS_KINDS):
+        stem_name = f"address.{each}" if each else "address"
+        readers[f"{stem_name}.all"] = partial(_whole_address, each)
+        readers |= {f"{stem_name}.{part}": partial(_address, each, part) for part in _ADDRESS_PARTS}
     return readers
 
 

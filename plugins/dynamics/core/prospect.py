@@ -12,9 +12,9 @@ from typing import Any
 
 import pandas as pd
 
-from dynamics.core.paths import path_fault, reader_of
+from dynamics.core.paths import Prospects, path_fault, reader_of
 
-__all__ = ["READY", "path_fault", "prospect_frame", "source_values"]
+__all__ = ["READY", "path_fault", "path_values", "prospect_frame", "source_values"]
 
 READY = "ready"
 _WAITING = ("on_hold", "awaiting_transcription", "awaiting_reconciliation")
@@ -60,15 +60,30 @@ def source_values(frame: pd.DataFrame, paths: Collection[str]) -> pd.DataFrame:
     Raises:
         KeyError: a path that no prospect has.
     """
-    payloads, captures = list(frame["payload"]), list(frame["captures"])
-    columns: dict[str, pd.Series[Any]] = {}
+    columns = {
+        path: pd.Series(values, index=frame.index, dtype=object) for path, values in path_values(frame, paths).items()
+    }
+    return pd.DataFrame(columns, index=frame.index)
+
+
+def path_values(frame: pd.DataFrame, paths: Collection[str]) -> dict[str, list[Any]]:
+    """The same as plain lists, in the order of the frame."""
+    chunk = Prospects(list(frame["payload"]), list(frame["captures"]))
+    columns: dict[str, list[Any]] = {}
     for path in sorted(paths):
         read = reader_of(path)
         if read is None:
             raise KeyError(path)
-        found = [read(payload, done) for payload, done in zip(payloads, captures, strict=True)]
-        columns[path] = pd.Series([_full(value) for value in found], index=frame.index, dtype=object)
-    return pd.DataFrame(columns, index=frame.index)
+        columns[path] = _without_blanks(read(chunk))
+    return columns
+
+
+def _without_blanks(values: Sequence[object]) -> list[object]:
+    """None for every blank. Most values are None or text: these take the short way."""
+    return [
+        value if value is None or (type(value) is str and value and not value.isspace()) else _full(value)
+        for value in values
+    ]
 
 
 def _full(value: object) -> object:

@@ -6,7 +6,7 @@ a record holds already to `merge`. Works column by column over the whole chunk.
 
 from __future__ import annotations
 
-from collections.abc import Hashable, Iterator, Sequence
+from collections.abc import Hashable
 from dataclasses import dataclass, replace
 from functools import cached_property
 from types import MappingProxyType
@@ -17,11 +17,12 @@ import pandas as pd
 from dynamics.core.countries import country_code
 from dynamics.core.lookup import LookupAnswers, LookupKey, LookupMiss
 from dynamics.core.mapping.choices import chooser, takes
-from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, text_of, value_class
-from dynamics.core.mapping.rules import Blank, Constant, Later, Lookup, Mapping, OnMissing, Path, Rule, Template
+from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, fits_as_it_is, text_of, value_class
+from dynamics.core.mapping.rules import Blank, Constant, Later, Lookup, Mapping, OnMissing, Path, Rule
+from dynamics.core.mapping.templates import filled
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.normalize import clean_text, truncate_utf16, utf16_length
-from dynamics.core.prospect import source_values
+from dynamics.core.prospect import path_values
 from dynamics.errors import ConfigurationError, Fault
 
 Cells = list[object]
@@ -122,13 +123,12 @@ class _Chunk:
     """One chunk on its way through a mapping: cleaned source values, and what was noted about them."""
 
     def __init__(self, mapping: Mapping, frame: pd.DataFrame, lookups: LookupAnswers = NO_ANSWERS) -> None:
-        self.index = frame.index
+        self.labels: list[Any] = frame.index.tolist()
         self.mapping = mapping
         self.lookups = lookups
         self.rejects: dict[Any, MappingReject] = {}
         self.warnings: dict[Any, list[str]] = {}
-        values = source_values(frame, mapping.paths)
-        self.values = {path: self._cleaned(path, list(values[path])) for path in values.columns}
+        self.values = {path: self._cleaned(path, cells) for path, cells in path_values(frame, mapping.paths).items()}
         self.regions = self._regions() if mapping.needs_region else [None] * len(frame)
 
     def fitted(self, rule: Rule, column: Column, convert: Coercer) -> Cells:
@@ -136,10 +136,14 @@ class _Chunk:
         cells = self.stepped(rule)
         if rule.lookup is not None:
             cells = self._looked_up(rule, rule.lookup, cells)
+        if fits_as_it_is(column, cells):
+            return cells
         if rule.truncates and column.max_length is not None:
             cells = self._truncated(column.logical_name, column.max_length, cells)
         fitted = [cell if cell is None or isinstance(cell, Misfit) else convert(cell) for cell in cells]
-        for label, cell in zip(self.index, fitted, strict=True):
+        if Misfit not in set(map(type, fitted)):
+            return fitted
+        for label, cell in zip(self.labels, fitted, strict=True):
             if isinstance(cell, Misfit):
                 self._reject(label, rule.target, cell)
         return [None if isinstance(cell, Misfit) else cell for cell in fitted]
@@ -154,7 +158,7 @@ class _Chunk:
     def _looked_up(self, rule: Rule, lookup: Lookup, cells: Cells) -> Cells:
         """References in place of the texts that ask for them."""
         found: Cells = []
-        for label, cell in zip(self.index, cells, strict=True):
+        for label, cell in zip(self.labels, cells, strict=True):
             key = lookup_key(lookup, cell)
             answer = cell if key is None else self.lookups[key]
             if not isinstance(answer, LookupMiss):
@@ -176,17 +180,17 @@ class _Chunk:
         if isinstance(origin, Path):
             return self.values[origin.path]
         if isinstance(origin, Constant):
-            return [origin.text] * len(self.index)
+            return [origin.text] * len(self.labels)
         if isinstance(origin, Later):
-            return [None] * len(self.index)
+            return [None] * len(self.labels)
         rows = zip(*(self.values[path] for path in origin.paths), strict=True)
-        return [_filled(origin, row) for row in rows]
+        return [filled(origin, row) for row in rows]
 
     def _truncated(self, target: str, limit: int, cells: Cells) -> Cells:
         cut: Cells = []
-        for label, cell in zip(self.index, cells, strict=True):
-            text = None if cell is None else text_of(cell)
-            if text is None or utf16_length(text) <= limit:
+        for label, cell in zip(self.labels, cells, strict=True):
+            text = cell if cell is None or isinstance(cell, str) else text_of(cell)
+            if text is None or 2 * len(text) <= limit or utf16_length(text) <= limit:
                 cut.append(cell)
                 continue
             cut.append(truncate_utf16(text, limit) or None)
@@ -195,19 +199,23 @@ class _Chunk:
 
     def _cleaned(self, path: str, cells: Cells) -> Cells:
         """Texts without what Dynamics cannot hold; a list's items too."""
+        if _is_plain(cells):
+            return cells
         for position, cell in enumerate(cells):
             if isinstance(cell, str) and cell.isascii() and cell.isprintable():
                 continue  # most are
             if isinstance(cell, (str, list)):
                 cells[position], removed = _clean(cell)
                 if removed:
-                    self._warn(self.index[position], f"{path}: {removed} unwritable characters were removed")
+                    self._warn(self.labels[position], f"{path}: {removed} unwritable characters were removed")
         return cells
 
     def _regions(self) -> list[str | None]:
         """The country whose national numbers a prospect's telephone numbers are."""
         pairs = zip(self.values["address.country_code"], self.values["address.country"], strict=True)
-        return [country_code(str(code or name)) if code or name else None for code, name in pairs]
+        named = [str(code or name or "") for code, name in pairs]
+        codes = {name: country_code(name) for name in set(named)}
+        return [codes[name] for name in named]
 
     def _reject(self, label: object, target: str, cell: Misfit) -> None:
         """Note the first column that does not fit; one that never will weighs more than one that waits."""
@@ -220,45 +228,21 @@ class _Chunk:
         self.warnings.setdefault(label, []).append(text)
 
 
+def _is_plain(cells: Cells) -> bool:
+    """Whether nothing of a column can be unwritable, seen at once."""
+    try:
+        whole = "".join(filter(None, cells))  # type: ignore[arg-type]
+    except TypeError:  # numbers or lists are among them
+        return False
+    return whole.isascii() and whole.isprintable()
+
+
 def _clean(cell: str | list[Any]) -> tuple[object, int]:
     if isinstance(cell, str):
         text, removed = clean_text(cell)
         return (text if text and not text.isspace() else None), removed
     items = [_clean(item) if isinstance(item, str) else (item, 0) for item in cell]
     return [item for item, _ in items if item is not None] or None, sum(removed for _, removed in items)
-
-
-def _filled(template: Template, values: Sequence[object]) -> str | Misfit | None:
-    """The template with its values, each without outer blanks; None when all are blank.
-
-    What stands between two values needs both. Words at the outer ends always stay, punctuation there goes with the
-    value it stands next to: `{company.name} ({event.name})` without an event is the company alone.
-    """
-    texts = []
-    for value in values:
-        text = "" if value is None else text_of(value)
-        if text is None:
-            return Misfit("not_text", value_class(value), "cannot be written as text")
-        texts.append(text.strip())
-    return "".join(_parts(template.literals, texts)) if any(texts) else None
-
-
-def _parts(literals: Sequence[str], texts: Sequence[str]) -> Iterator[str]:
-    if texts[0] or _has_words(literals[0]):
-        yield literals[0]
-    begun = False
-    for number, text in enumerate(texts):
-        if text:
-            if begun:
-                yield literals[number]
-            yield text
-            begun = True
-    if texts[-1] or _has_words(literals[-1]):
-        yield literals[-1]
-
-
-def _has_words(literal: str) -> bool:
-    return any(char.isalnum() for char in literal)
 
 
 def _column_of(rule: Rule, mapping: Mapping, metadata: TableMetadata) -> tuple[Column, Coercer]:
@@ -272,10 +256,11 @@ def _column_of(rule: Rule, mapping: Mapping, metadata: TableMetadata) -> tuple[C
 
 def converter(rule: Rule, column: Column) -> Coercer | None:
     """How what the rule's steps give becomes a value of the column; None: that column does not take such a rule."""
-    if rule.lookup is not None:
-        return coercer(column) if rule.lookup.table in column.navigation else None
-    if column.is_lookup and not isinstance(rule.origin, Later):
-        return None
+    if isinstance(rule.origin, Later):
+        return coercer(column)
+    if rule.lookup is not None or column.is_lookup:
+        points = rule.lookup is not None and rule.lookup.table in column.navigation
+        return coercer(column) if points else None
     if rule.choice is not None:
         return chooser(column, rule.choice) if takes(column, rule.choice) else None
     return coercer(column)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from decimal import ROUND_HALF_UP, Decimal
@@ -27,6 +27,7 @@ YEARS = range(1753, 9999)  # that Dataverse stores, whatever the time zone
 MAX_DIGITS = 40  # of a number written as text; beyond any column's range
 MAX_NUMBER = Decimal(10) ** 15  # beyond the range of money, the widest type
 
+_TEXT_OR_BLANK = frozenset({str, type(None)})
 _TRUE = frozenset({"true", "yes", "y", "1", "on"})
 _FALSE = frozenset({"false", "no", "n", "0", "off"})
 _WHOLE = re.compile(r"[+-]?[0-9]+")
@@ -66,6 +67,14 @@ def coercer(column: Column) -> Coercer | None:
     if column.type == "DateTime":
         return _MOMENTS[column.behavior]
     return {"Boolean": to_bool, "Uniqueidentifier": _unique_id}.get(column.type)
+
+
+def fits_as_it_is(column: Column, cells: Sequence[object]) -> bool:
+    """Whether all of a text column are blanks and texts that need no second look: so most are, and at once."""
+    if column.type not in TEXT_TYPES or not _TEXT_OR_BLANK.issuperset(map(type, cells)):
+        return False
+    longest = max(map(len, filter(None, cells)), default=0)  # type: ignore[arg-type]
+    return column.max_length is None or 2 * longest <= column.max_length
 
 
 def value_class(value: object) -> str:
