@@ -337,13 +337,13 @@ def _forbidden(action: SyncAction, trigger: str) -> list[Fault]:
 
 def _guard(run: Run, action: SyncAction, mappings: Mapping[str, MappingTable]) -> Callable[[TableMetadata], None]:
     """Lets a worker go on only by tables for which the mapping is still right, as they were when the run began."""
-    seen = run.settings.get("seen", {})
+    seen, written = run.settings.get("seen", {}), action.policy().tables  # others are only looked up in
 
     def look(metadata: TableMetadata) -> None:
         table = metadata.logical_name
         began = from_json(seen[table]) if table in seen else None
         creates = action.create.value == table
-        faults = faults_since(mappings[table], began, metadata, creates) if table in mappings else []
+        faults = faults_since(mappings[table], began, metadata, creates) if table in written else []
         if faults:
             raise ConfigurationError(faults)
 

@@ -14,6 +14,7 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dynamics import cli
+from dynamics.assembly import RunRequest
 from dynamics.errors import AccessError, ConfigurationError, Fault
 from dynamics.reporting import change_lines, print_faults
 from sandbox.process import SandboxProcess
@@ -131,6 +132,23 @@ def test_a_forecast_tells_how_many_would_be_rejected_and_why_and_writes_nothing(
         ("lastname", "required", 1),
     ]
     assert (contact.table, contact.creates, contact.rejected) == ("contact", False, 2)
+
+
+def test_a_worker_does_not_mind_the_mapping_of_a_table_that_is_only_looked_up_in(
+    sandbox: SandboxProcess, store: sa.Engine, tmp_path: Path
+) -> None:
+    files = {
+        "mappings/drill/lead.csv": LEAD + """parentaccountid,company.name,"lookup(account.name, blank)",,,,\n""",
+        "mappings/drill/account.csv": "target,source\nnowhere,company.name\n",
+    }
+    file = tmp_path / "people.jsonl"
+    file.write_text("".join(json.dumps(person) + "\n" for person in prospects(3)))
+    with service(sandbox, store, write_include(tmp_path, files)) as here:
+        request = RunRequest(action=ACTION_NAME, trigger="bulk", overrides={}, source="file", file=str(file))
+        run = here.open_run(request)
+        here.discover(run.run_id)
+        here.drain(run.run_id, "worker")
+        assert here.conclude(run.run_id).counts.created == 3
 
 
 # ---------------------------------------------------------------- a tenant that has drifted from the standard
