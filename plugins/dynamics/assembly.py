@@ -11,7 +11,7 @@ import os
 import threading
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -31,25 +31,31 @@ from dynamics.config import (
     SyncAction,
     captello_account,
     dynamics_account,
+    line_of,
     load_mapping_set,
 )
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.capture import Selection
 from dynamics.core.drift import as_json, faults_since, from_json
+from dynamics.core.extras import ExtrasWish, with_columns
 from dynamics.core.forecast import Forecast
 from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
+from dynamics.core.mapping.transforms import BadArgumentError
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
+from dynamics.extras.making import ExtrasMaker, maker_of
+from dynamics.extras.resolving import Problem, resolve
+from dynamics.extras.resolving import check as check_extras
 from dynamics.preflight import Findings, Preflight
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.discovery import discover
 from dynamics.sync.engine import LANES, LEASE_S, Engine
-from dynamics.sync.ports import Source
+from dynamics.sync.ports import Crm, Source
 
 log = logging.getLogger("dynamics.sync")
 
@@ -166,7 +172,11 @@ class SyncService:
         def connect(account: str) -> DataverseClient:
             return self._client(account, LocalBudget(clock=self.clock))
 
-        return Preflight(self.include, connect, self.ledger, self.ledger)
+        return Preflight(self.include, connect, self.ledger, self.ledger, self._extras_faults)
+
+    def _extras_faults(self, action: SyncAction, mappings: MappingSet, crm: Crm) -> list[Fault]:
+        found = check_extras(self._wish(action, mappings), action.policy(), mappings.tables, action.account, crm)
+        return [*found.faults, *self._located(action, found.problems)]
 
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
@@ -174,6 +184,31 @@ class SyncService:
         else:
             with self._captello(request.source_connection) as captello:
                 captello.test()
+
+    def _wish(self, action: SyncAction, mappings: MappingSet) -> ExtrasWish:
+        try:
+            return action.extras.wish(mappings.values)
+        except BadArgumentError as wrong:
+            remedy = (
+                f"Add include/mappings/{mappings.name}/values/{action.extras.owner and action.extras.owner.users}.csv."
+            )
+            raise ConfigurationError(self._located(action, [Problem("owner", f"{wrong}.", remedy)])) from None
+
+    def _located(self, action: SyncAction, problems: Iterable[Problem]) -> list[Fault]:
+        """What is wrong with the extras of an action, as faults of its file."""
+        file = f"include/actions/{action.name}.yaml"
+        return [
+            Fault(file, line_of(self.include, action.name, ("extras", it.setting)), it.what, it.remedy)
+            for it in problems
+        ]
+
+    def _extras(self, run: Run, action: SyncAction, mappings: MappingSet, crm: DataverseClient) -> ExtrasMaker | None:
+        """What this run makes beside the records; None when nothing is wanted."""
+        wish = self._wish(action, mappings)
+        resolved = resolve(wish, crm)
+        if resolved.problems:
+            raise ConfigurationError(self._located(action, resolved.problems))
+        return maker_of(resolved.plan, mappings.tables, self.ledger, crm, self.clock, run.dry_run)
 
     def discover(self, run_id: uuid.UUID, on_stored: Callable[[int], None] = lambda _: None) -> int:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
@@ -189,8 +224,9 @@ class SyncService:
         """Work on the run until nothing is left. Raises as `Engine.drain`."""
         run = self.ledger.run(run_id)
         action = _action(run)
-        mappings = self._same_mappings(run, action).tables
-        guard = _guard(run, action, mappings)
+        mappings = self._same_mappings(run, action)
+        wish = self._wish(action, mappings)
+        guard = _guard(run, action, mappings.tables)
         with self._client(action.account, self._budget(run, action.account), guard) as client:
             told = 0
 
@@ -202,10 +238,11 @@ class SyncService:
             engine = Engine(
                 run=run,
                 policy=action.policy(),
-                mappings=mappings,
+                mappings={name: with_columns(table, wish) for name, table in mappings.tables.items()},
                 ledger=self.ledger,
                 crm=client,
                 clock=self.clock,
+                extras=self._extras(run, action, mappings, client),
                 lease_s=lease_seconds(),
                 on_settled=settled,
             )

@@ -94,12 +94,18 @@ class Findings:
 
 @dataclass(frozen=True)
 class Preflight:
-    """Looks at actions. `connect`: account -> its organisation, for as long as it is looked at."""
+    """Looks at actions.
+
+    Args:
+        connect: account -> its organisation, for as long as it is looked at.
+        extras: what is wrong with an action's extras.
+    """
 
     include: Path
     connect: Callable[[str], AbstractContextManager[Crm]]
     ledger: Ledger
     snapshots: Snapshots
+    extras: Callable[[SyncAction, MappingSet, Crm], list[Fault]]
 
     def look(self, name: str, overrides: Mapping[str, Any]) -> Findings:
         """Everything there is to find. Raises StoppedError and what we do not know, nothing else."""
@@ -165,6 +171,9 @@ class Preflight:
             if table in mapped:
                 with findings.collecting():
                     self._look_at_table(findings, mapped[table], crm)
+        if findings.action is not None and findings.mappings is not None and set(ALWAYS_MAPPED) <= mapped.keys():
+            with findings.collecting():
+                findings.faults += self.extras(findings.action, findings.mappings, crm)
 
     @staticmethod
     def _look_at_table(findings: Findings, mapping: MappingTable, crm: Crm) -> None:

@@ -15,6 +15,7 @@ import pytest
 import sqlalchemy as sa
 
 from dynamics.core.capture import DiscoveredProspect
+from dynamics.core.extras import MadeExtra
 from dynamics.core.ledger import (
     AttemptResult,
     Claim,
@@ -654,3 +655,18 @@ class TestAbandon:
         ledger.finish_run(run.run_id, "failed", 0)
         subject.wait(self.STALE_S + 1.0)
         assert self._abandon(ledger) == 1
+
+
+class TestExtras:
+    def test_what_was_made_is_remembered_in_its_organisation(self, ledger: Ledger, run: Run) -> None:
+        key = keys_of(sent(ledger, run)[0])[0]
+        response, account_id, other = uuid4(), uuid4(), uuid4()
+        for _ in range(2):
+            made = [MadeExtra(response, "campaignresponse", key), MadeExtra(account_id, "account")]
+            ledger.keep_extras(ORGANIZATION, made)
+        assert ledger.extras_made(ORGANIZATION, [response, account_id, other]) == {response, account_id}
+        assert ledger.extras_made(uuid4(), [response]) == set()
+
+    def test_nothing_asked_is_nothing_made(self, ledger: Ledger) -> None:
+        ledger.keep_extras(ORGANIZATION, [])
+        assert ledger.extras_made(ORGANIZATION, []) == set()

@@ -117,13 +117,13 @@ CONFIGURATIONS: Mapping[str, Broken] = {
             ),
         ),
     ),
-    "another file's name, and extras": Broken(
+    "another file's name, and extras that do not exist": Broken(
         _action(name="other", extras="{notes: true}"),
         (
             f"{ACTION_AT}:7: 'name' is not the file's name. Leave it out: an action is named by its file.",
             (
-                f"{ACTION_AT}:8: 'extras' are not supported by this version: nothing would be done with them. Take "
-                "them out."
+                f"{ACTION_AT}:8: There is no setting 'extras.notes'. Did you mean 'note'? Known: owner, account, "
+                "campaign, marketing_list, note."
             ),
         ),
     ),

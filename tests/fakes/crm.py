@@ -25,7 +25,58 @@ SOMEBODY = UUID(int=2)
 STAMP = "2026-03-01T08:00:00Z"
 
 
+OTHERS: dict[str, TableMetadata] = {
+    "account": TableMetadata(
+        "account",
+        "accounts",
+        "accountid",
+        {
+            "name": Column("name", "String", RequiredLevel.APPLICATION, max_length=160),
+            "websiteurl": Column("websiteurl", "String", max_length=200),
+            "statecode": Column("statecode", "State"),
+        },
+    ),
+    "campaign": TableMetadata(
+        "campaign", "campaigns", "campaignid", {"codename": Column("codename", "String", max_length=32)}
+    ),
+    "systemuser": TableMetadata(
+        "systemuser", "systemusers", "systemuserid", {"internalemailaddress": Column("internalemailaddress", "String")}
+    ),
+    "list": TableMetadata("list", "lists", "listid", {"listname": Column("listname", "String", max_length=128)}),
+    "campaignresponse": TableMetadata(
+        "campaignresponse",
+        "campaignresponses",
+        "activityid",
+        {
+            **{name: Column(name, "String", max_length=200) for name in ("subject", "firstname", "lastname")},
+            **{name: Column(name, "String", max_length=100) for name in ("companyname", "emailaddress", "telephone")},
+            "description": Column("description", "Memo", max_length=2000),
+            "receivedon": Column("receivedon", "DateTime"),
+            "responsecode": Column("responsecode", "Integer"),
+            "channeltypecode": Column("channeltypecode", "Integer"),
+        },
+    ),
+    "annotation": TableMetadata(
+        "annotation",
+        "annotations",
+        "annotationid",
+        {
+            "subject": Column("subject", "String", max_length=500),
+            "notetext": Column("notetext", "Memo", max_length=100_000),
+        },
+    ),
+}
+LOOKUPS = {
+    "ownerid": Column("ownerid", "Owner", navigation={"systemuser": "ownerid"}),
+    "campaignid": Column("campaignid", "Lookup", navigation={"campaign": "campaignid"}),
+    "parentaccountid": Column("parentaccountid", "Lookup", navigation={"account": "parentaccountid"}),
+    "parentcustomerid": Column("parentcustomerid", "Customer", navigation={"account": "parentcustomerid_account"}),
+}
+
+
 def _table(name: str) -> TableMetadata:
+    if name in OTHERS:
+        return OTHERS[name]
     texts = ("subject", "firstname", "lastname", "emailaddress1", "jobtitle", "mobilephone", "companyname")
     required = {"lastname": RequiredLevel.APPLICATION}
     columns = {
@@ -33,10 +84,7 @@ def _table(name: str) -> TableMetadata:
         for text in (*texts, "description")
         if name == "lead" or text not in ("subject", "companyname")
     }
-    if name == "campaign":
-        columns = {"codename": Column("codename", "String", max_length=32)}
-    elif name == "lead":
-        columns["campaignid"] = Column("campaignid", "Lookup", navigation={"campaign": "campaignid"})
+    columns |= LOOKUPS
     return TableMetadata(name, f"{name}s", f"{name}id", columns)
 
 
@@ -46,8 +94,9 @@ class FakeCrm:
 
     organization_id: UUID
     tables: dict[str, dict[UUID, dict[str, Any]]] = field(
-        default_factory=lambda: {"lead": {}, "contact": {}, "campaign": {}}
+        default_factory=lambda: {table: {} for table in ("lead", "contact", *OTHERS)}
     )
+    members: dict[UUID, set[UUID]] = field(default_factory=dict)  # of lists
     refuse: Callable[[str, RecordWrite], str | None] = lambda table, write: None
     lose: Callable[[str, RecordWrite], bool] = lambda table, write: False
     before_update: Callable[[str, UUID], None] = lambda table, record_id: None
@@ -100,6 +149,15 @@ class FakeCrm:
 
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         return self._write(table, writes, self._update)
+
+    def add_members(self, list_id: UUID, table: str, member_ids: Sequence[UUID]) -> WriteReport:
+        def add(_: str, write: RecordWrite) -> WriteResult:
+            if (code := self.refuse("listmember", write)) is not None:
+                return WriteResult(write.record_id, WriteState.REFUSED, code=code, message="refused")
+            self.members.setdefault(list_id, set()).add(write.record_id)
+            return WriteResult(write.record_id, WriteState.DONE)
+
+        return self._write("listmember", [RecordWrite(each, {}) for each in member_ids], add)
 
     def _write(
         self, table: str, writes: Sequence[RecordWrite], one: Callable[[str, RecordWrite], WriteResult]

@@ -15,6 +15,7 @@ from uuid import UUID
 import pandas as pd
 
 from dynamics.core.capture import DiscoveredProspect
+from dynamics.core.extras import MadeExtra
 from dynamics.core.ledger import (
     AttemptResult,
     Claim,
@@ -103,6 +104,7 @@ class FakeLedger:
     link_revisions: dict[tuple[UUID, str, int], int] = field(default_factory=dict)
     people: dict[tuple[UUID, str, str], Person] = field(default_factory=dict)
     bound: dict[str, UUID] = field(default_factory=dict)
+    extras: dict[tuple[UUID, UUID], MadeExtra] = field(default_factory=dict)
     _numbers: Any = field(default_factory=lambda: itertools.count(1))
 
     # ------------------------------------------------------------ runs
@@ -252,6 +254,13 @@ class FakeLedger:
 
     def links(self, organization_id: UUID, prospect_keys: Sequence[int]) -> list[Link]:
         return [link for (org, _, key), link in self.records.items() if org == organization_id and key in prospect_keys]
+
+    def extras_made(self, organization_id: UUID, extra_ids: Sequence[UUID]) -> set[UUID]:
+        return {each for each in extra_ids if (organization_id, each) in self.extras}
+
+    def keep_extras(self, organization_id: UUID, extras: Sequence[MadeExtra]) -> None:
+        for extra in extras:
+            self.extras.setdefault((organization_id, extra.extra_id), extra)
 
     def hold_persons(self, organization_id: UUID, claim: Claim, wishes: Sequence[PersonClaim]) -> list[PersonHold]:
         return [self._hold(organization_id, claim.run_id, wish) for wish in wishes]

@@ -6,7 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from dynamics.config import SyncAction, list_actions, load_action
+from dynamics.config import SyncAction, line_of, list_actions, load_action
+from dynamics.core.companies import CompanyKey
+from dynamics.core.extras import ExtrasWish, OwnerRule
 from dynamics.core.policy import Check, CreateRule, MatchBy, Policy, Several
 from dynamics.errors import ConfigurationError
 
@@ -99,6 +101,39 @@ def test_overrides_count_for_one_run(include: Path) -> None:
     assert load_action(include, "booth", dict.fromkeys(overrides)) == load_action(include, "booth")
 
 
+def test_short_and_long_forms_of_extras_say_the_same(include: Path) -> None:
+    short = "extras: {owner: owner.email, campaign: FLOW25, account: find_or_create}\n"
+    long = """\
+extras:
+  owner: {source: owner.email, write: create_only}
+  campaign: {code: FLOW25, as: source}
+  account: {by: name}
+  note: false
+"""
+    loaded = []
+    for text in (short, long):
+        (include / "actions" / "booth.yaml").write_text(GOOD + text)
+        loaded.append(load_action(include, "booth"))
+    assert loaded[0] == loaded[1]
+    assert loaded[0].extras.wish({}) == ExtrasWish(
+        owner=OwnerRule("owner.email"), by=CompanyKey.NAME, source_campaign="FLOW25"
+    )
+
+
+def test_an_action_with_extras_survives_being_frozen_into_a_run(include: Path) -> None:
+    extras = (
+        "extras: {campaign: {code: F, as: response}, marketing_list: Visitors, owner: {source: owner.email, users: u}}"
+    )
+    (include / "actions" / "booth.yaml").write_text(GOOD + extras)
+    action = load_action(include, "booth")
+    assert SyncAction.model_validate(action.model_dump(mode="json")) == action
+
+
+def test_a_line_is_told_for_what_is_found_later(include: Path) -> None:
+    (include / "actions" / "booth.yaml").write_text(GOOD + "extras:\n  note: true\n  campaign: FLOW25\n")
+    assert line_of(include, "booth", ("extras", "campaign")) == 6
+
+
 SETTINGS = (
     "account, mapping, duplicates, create, triggers, extras, max_rejected_percent, include_inactive, email_columns, "
     "on_resync, update_existing"
@@ -164,8 +199,32 @@ SETTINGS = (
             ":5: 'triggers.automation.schedule' should have five cron fields, such as \"*/5 * * * *\". Correct it.",
         ),
         (
-            GOOD + "extras: {owner: owner.email}\n",
-            ":4: 'extras' are not supported by this version: nothing would be done with them. Take them out.",
+            GOOD + "extras:\n  owner: owner.emai\n",
+            ":5: 'extras.owner.source' should be a path: 'owner.emai' is no path of a prospect. "
+            "Nearest: owner.email, owner.id, owner.name. Correct it.",
+        ),
+        (
+            GOOD + "extras:\n  campaign: {code: FLOW25, as: sorce}\n",
+            ":5: 'sorce' is no word for 'extras.campaign.as'. Did you mean 'source'? Known: source, response.",
+        ),
+        (GOOD + "extras:\n  campaign: {as: response}\n", ":5: 'extras.campaign.code' is missing. Write it."),
+        (
+            GOOD + "extras:\n  account: find\n",
+            ":5: 'extras.account' should be find_or_create, or {by: name | website | email_domain}. Correct it.",
+        ),
+        (
+            GOOD + "extras:\n  account: {by: domain}\n",
+            ":5: 'domain' is no word for 'extras.account.by'. Did you mean 'email_domain'? "
+            "Known: name, website, email_domain.",
+        ),
+        (
+            GOOD + "extras:\n  note: 1\n",
+            ":5: 'extras.note' is neither true nor false. Write true or false.",
+        ),
+        (
+            GOOD + "extras:\n  notes: true\n",
+            ":5: There is no setting 'extras.notes'. Did you mean 'note'? "
+            "Known: owner, account, campaign, marketing_list, note.",
         ),
         (
             GOOD + "name: other\n",

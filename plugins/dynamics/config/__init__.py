@@ -8,7 +8,16 @@ file, line and remedy, all at once.
 from __future__ import annotations
 
 from dynamics.config.accounts import audit_url, captello_account, dynamics_account
-from dynamics.config.actions import Duplicates, ReadAction, SyncAction, Triggers, list_actions, load_action, read_action
+from dynamics.config.actions import (
+    Duplicates,
+    ReadAction,
+    SyncAction,
+    Triggers,
+    line_of,
+    list_actions,
+    load_action,
+    read_action,
+)
 from dynamics.config.connections import ConnectionFields, connection_from_environment
 from dynamics.config.include import include_directory
 from dynamics.config.mapping_sets import MappingSet, load_mapping_set, read_mapping_set
@@ -25,6 +34,7 @@ __all__ = [
     "connection_from_environment",
     "dynamics_account",
     "include_directory",
+    "line_of",
     "list_actions",
     "load_action",
     "load_mapping_set",

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any, Literal, get_args, get_origin
 
 from pydantic import BaseModel, ValidationError
+from pydantic.fields import FieldInfo
 from pydantic_core import ErrorDetails
 
 from dynamics.config.located_yaml import Located, Place
@@ -59,8 +60,13 @@ def _settings(model: type[BaseModel], place: Place) -> Collection[str]:
     """The names that may stand at a place, but those that are given by where the file stands."""
     for kind in _kinds_at(model, place):
         if isinstance(kind, type) and issubclass(kind, BaseModel):
-            return [name for name in kind.model_fields if name != "name"]
+            return [name for name in _fields(kind) if name != "name"]
     return ()
+
+
+def _fields(model: type[BaseModel]) -> dict[str, FieldInfo]:
+    """The fields by the names that a person writes."""
+    return {field.alias or name: field for name, field in model.model_fields.items()}
 
 
 def _words_at(model: type[BaseModel], place: Place) -> tuple[str, ...]:
@@ -80,7 +86,7 @@ def _kinds_at(model: type[BaseModel], place: Place) -> Iterator[Any]:
         inner: list[Any] = []
         for kind in kinds:
             if isinstance(name, str) and isinstance(kind, type) and issubclass(kind, BaseModel):
-                field = kind.model_fields.get(name)
+                field = _fields(kind).get(name)
                 inner += _unfolded(field.annotation) if field else []
             elif isinstance(name, int):
                 inner += [part for arg in get_args(kind) for part in _unfolded(arg)]

@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
 
 from dynamics.config.action_faults import unusable
+from dynamics.config.extras import Extras
 from dynamics.config.include import is_name, read_text, shown
 from dynamics.config.located_yaml import Located, Place, read_yaml
 from dynamics.config.wording import nearest
@@ -92,7 +93,7 @@ class SyncAction(_Settings):
     duplicates: Duplicates
     create: CreateRule
     triggers: Triggers = Triggers()
-    extras: dict[str, Any] = Field(default_factory=dict)
+    extras: Extras = Extras()
     max_rejected_percent: float = Field(0.0, ge=0, le=100)
     include_inactive: StrictBool = False
     email_columns: tuple[EmailColumn, ...] = Field(("emailaddress1",), min_length=1)
@@ -115,6 +116,12 @@ class SyncAction(_Settings):
 def list_actions(include: Path) -> tuple[str, ...]:
     """The names of all actions, sorted. Reads no file."""
     return tuple(sorted(path.stem for path in (include / "actions").glob("*.yaml") if is_name(path.stem)))
+
+
+def line_of(include: Path, name: str, place: Place) -> int | None:
+    """The line of an action's file on which a setting stands, for faults found after it was read."""
+    path = include / "actions" / f"{name}.yaml"
+    return read_yaml(read_text(include, path), shown(include, path)).line(place)
 
 
 def load_action(include: Path, name: str, overrides: Mapping[str, Any] | None = None) -> SyncAction:
@@ -182,9 +189,6 @@ def _own_faults(written: Located, name: str, file: str) -> list[Fault]:
     if written.content.pop("name", name) != name:
         what = "'name' is not the file's name."
         faults.append(Fault(file, written.line(("name",)), what, "Leave it out: an action is named by its file."))
-    if written.content.get("extras"):
-        what = "'extras' are not supported by this version: nothing would be done with them."
-        faults.append(Fault(file, written.line(("extras",)), what, "Take them out."))
     return faults
 
 

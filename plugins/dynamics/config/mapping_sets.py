@@ -7,7 +7,7 @@ Source: design part 4.
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from hashlib import sha256
 from pathlib import Path
 
@@ -23,11 +23,13 @@ OPTIONAL = ("account",)
 
 @dataclass(frozen=True)
 class MappingSet:
-    """`tables` by logical name; `digest` is the SHA-256 over the names and contents of all files."""
+    """`tables` by logical name, `values` by the name of the value table; `digest` is the SHA-256 over the names and
+    contents of all files."""
 
     name: str
     tables: Mapping[str, MappingTable]
     digest: str
+    values: Mapping[str, Mapping[str, str]] = field(default_factory=dict)
 
 
 def load_mapping_set(include: Path, name: str) -> MappingSet:
@@ -70,7 +72,7 @@ def read_mapping_set(include: Path, name: str) -> tuple[MappingSet | None, list[
         faults += wrong_rows
         if mapping is not None:
             tables[table] = mapping
-    return MappingSet(name, tables, _digest(folder, texts)), faults
+    return MappingSet(name, tables, _digest(folder, texts), values), faults
 
 
 def _folder(include: Path, name: str) -> Path:

@@ -5,14 +5,15 @@ Decides nothing. What the engine settles is noted here and reaches the ledger at
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from collections.abc import Collection, Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from typing import Any
 from uuid import UUID
 
 import pandas as pd
 
 from dynamics.core.crm import JsonObject, RecordWrite
+from dynamics.core.identity import content_hash, value_hash
 from dynamics.core.ledger import AttemptResult, Claim, Intent, Link, OpenAttempt, Outcome, Settlement
 from dynamics.core.prospect import prospect_frame
 
@@ -25,6 +26,15 @@ class Content:
     column_hashes: Mapping[str, str]
     content_hash: str
     warnings: tuple[str, ...] = ()
+
+    def with_company(self, column: str, account: str | None, problem: str | None) -> Content:
+        """The same with the company's account. Without one the hash is another than the company's, so that the next
+        sync tries again."""
+        warnings = (*self.warnings, problem) if problem else self.warnings
+        if account is None:
+            return replace(self, content_hash=content_hash(self.values), warnings=warnings)
+        hashes = {**self.column_hashes, column: value_hash(account)}
+        return replace(self, values={**self.values, column: account}, column_hashes=hashes, warnings=warnings)
 
 
 @dataclass
@@ -79,6 +89,7 @@ class Chunk:
         self.links: dict[int, Link] = {}
         self.followed: set[int] = set()  # prospects whose link led to a record that was merged into another
         self.resent: dict[int, Intent] = {}  # creates that had not landed when looked at, and go out again as they were
+        self.attempt_keys: dict[int, int] = {}  # attempt of this run -> the prospect that it was made for
         sources = zip(self.frame["source"], self.frame["prospect_id"], strict=True)
         self._identities = dict(zip(self.open, sources, strict=True))
         self._fences = {int(k): int(f) for k, f in zip(self.frame.index, self.frame["fence"], strict=True)}
@@ -120,3 +131,9 @@ class Chunk:
             if key in self.open:
                 del self.open[key]
                 self.releases.append(Release(key, after_s, reason))
+
+    def take_back(self, keys: Collection[int], after_s: float, reason: str) -> None:
+        """Give back prospects that had been settled. Their attempts stay open: recovery finds what has landed."""
+        self.releases += [Release(s.prospect_key, after_s, reason) for s in self.settlements if s.prospect_key in keys]
+        self.settlements = [s for s in self.settlements if s.prospect_key not in keys]
+        self.results = [r for r in self.results if self.attempt_keys.get(r.attempt_id) not in keys]

@@ -25,6 +25,14 @@ def mint_record_id(organization_id: UUID, table: str, source: str, prospect_id: 
     return uuid5(NAMESPACE, json.dumps([str(organization_id), table, source, prospect_id, generation]))
 
 
+def mint_extra_id(organization_id: UUID, table: str, *about: str) -> UUID:
+    """The id of what is made beside a person's record: an account, a campaign response, a membership, a note.
+
+    `about` says what it is made for, in a fixed order; whoever makes it for the same, makes it under the same id.
+    """
+    return uuid5(NAMESPACE, json.dumps(["extra", str(organization_id), table, *about]))
+
+
 def value_hash(value: object) -> str:
     """16 hex characters over one column's JSON value; numbers that are equal hash equally (1 and 1.0)."""
     return blake2b(_canonical(value).encode("ascii"), digest_size=8).hexdigest()

@@ -34,6 +34,7 @@ from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
 from dynamics.dataverse.faults import METADATA_CODES, SCHEMA_CODES
+from dynamics.dataverse.lists import add_members
 from dynamics.dataverse.lookups import Lookups
 from dynamics.dataverse.metadata import read_table
 from dynamics.dataverse.query import find_records, read_records
@@ -200,6 +201,10 @@ class DataverseClient:
         if stopped_by is None:
             self._sent_again.update(outdated)  # a second time it is the row's own fault, whatever it looks like
         return WriteReport(results, stopped_by)
+
+    def add_members(self, list_id: UUID, table: str, member_ids: Sequence[UUID]) -> WriteReport:
+        """See `Crm.add_members`."""
+        return add_members(self._transport, list_id, self.metadata(table), member_ids)
 
     def close(self) -> None:
         """Let go of threads and connections."""

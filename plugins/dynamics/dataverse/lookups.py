@@ -14,6 +14,7 @@ from collections.abc import Callable, Collection, Iterable, Sequence
 from dynamics.core.crm import CandidateQuery, JsonObject, RecordWrite, WriteReport, WriteState
 from dynamics.core.lookup import LookupKey, LookupMiss, lookup_answers, lookup_queries, parse_lookup, references
 from dynamics.core.metadata import TableMetadata
+from dynamics.dataverse.parties import parties_on_the_wire
 from dynamics.sync.ports import Clock
 
 KEPT_S = 600.0
@@ -72,6 +73,7 @@ def on_the_wire(table: TableMetadata, values: JsonObject, metadata: Metadata) ->
 
     A lookup is cleared by any of its navigation properties, whatever it points to: they share one column.
     """
+    values = parties_on_the_wire(table, values, metadata)
     if table.lookups.isdisjoint(values):
         return values
     wire: JsonObject = {}

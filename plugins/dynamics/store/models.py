@@ -274,6 +274,21 @@ class PersonLock(Base):
     taken_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
+class Extra(Base):
+    """Something made beside a person's record, known by its minted id; what a person removes since is not made again.
+
+    `extra_id` is the record's id in the CRM, but of a list membership, whose record the CRM numbers itself.
+    `prospect_key` is null for an account, which belongs to no prospect.
+    """
+
+    __tablename__ = "extra"
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    extra_id: Mapped[UUID] = mapped_column(primary_key=True)
+    table_name: Mapped[str]
+    prospect_key: Mapped[int | None] = mapped_column(sa.ForeignKey(Prospect.prospect_key))
+    made_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
 class RequestBudget(Base):
     """What the CRM allows one application user of an organisation at the moment, for all workers alike."""
 

@@ -25,7 +25,7 @@ from dynamics.core.patience import Patience, ends_at_once, graver
 from dynamics.core.policy import Policy
 from dynamics.errors import AccessError, DynamicsError, StoppedError, TransientError
 from dynamics.sync.planning import Planner
-from dynamics.sync.ports import Clock, Crm, Ledger
+from dynamics.sync.ports import Clock, Crm, Extras, Ledger
 from dynamics.sync.recovery import close_suspects, recover
 from dynamics.sync.writing import write
 
@@ -57,6 +57,7 @@ class Engine:
     ledger: Ledger
     crm: Crm
     clock: Clock
+    extras: Extras | None = None  # what the action makes beside the records; None: nothing
     chunk_size: int = CHUNK_SIZE
     lanes: int = LANES
     lease_s: float = LEASE_S
@@ -83,7 +84,8 @@ class Engine:
         fault: DynamicsError | None = None
         try:
             recover(chunk, self.run.organization_id, self.ledger, self.crm, self.clock.now())
-            targets = Planner(self.run, self.policy, self.mappings, self.ledger, self.crm).plan(chunk, self.clock.now())
+            planner = Planner(self.run, self.policy, self.mappings, self.ledger, self.crm, self.extras)
+            targets = planner.plan(chunk, self.clock.now())
             close_suspects(chunk, self.ledger)
             targets = [target for target in targets if target.leader in chunk.open]  # not those given up just now
             lane.matched.set()
@@ -96,6 +98,7 @@ class Engine:
         except DynamicsError as error:
             fault = error
         try:
+            fault = self.extras.make(chunk, fault) if self.extras else fault
             return self._conclude(chunk, fault), fault
         except DynamicsError as error:  # the leases run out, and whoever claims the items next clears up
             return Counter(), graver(fault, error)

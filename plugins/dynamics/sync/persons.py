@@ -15,6 +15,7 @@ from uuid import UUID
 import pandas as pd
 
 from dynamics.core.chunk import Chunk, Target
+from dynamics.core.contents import update_of
 from dynamics.core.crm import CandidateQuery, JsonObject
 from dynamics.core.identity import mint_record_id
 from dynamics.core.ledger import LinkState, PersonClaim, PersonHold, Run
@@ -78,7 +79,7 @@ class PersonFinder:
             if isinstance(decision, Update):
                 late = chunk.late_create(members, decision.record_id)
                 record = records[decision.table, decision.record_id]
-                targets.append(late or _update(decision, members, record))
+                targets.append(late or update_of(decision, members, record))
             elif isinstance(decision, Create):
                 own = [emails[key] for key in members]
                 matched_by = "email" if any(email is not None for email in own) else "name"
@@ -162,7 +163,7 @@ class PersonFinder:
             if record is not None and self._is_still(newcomer, create.table, record):
                 found = Update(create.table, UUID(record["@id"]), newcomer.matched_by, 1)
                 late = chunk.late_create(create.members, found.record_id)
-                targets.append(late or _update(found, create.members, record))
+                targets.append(late or update_of(found, create.members, record))
             elif record is None and not hold.settled:
                 create.record_id = hold.record_id
                 targets.append(create)
@@ -187,15 +188,3 @@ class PersonFinder:
         source, prospect_id = chunk.identity(leader)
         minted = mint_record_id(self.run.organization_id, newcomer.table, source, prospect_id, generation)
         return Target("create", newcomer.table, minted, newcomer.members, generation=generation)
-
-
-def _update(decision: Update, members: list[int], record: JsonObject) -> Target:
-    return Target(
-        "update",
-        decision.table,
-        decision.record_id,
-        members,
-        record=record,
-        matched_by=decision.matched_by,
-        duplicates_found=decision.duplicates_found,
-    )

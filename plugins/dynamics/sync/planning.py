@@ -1,7 +1,8 @@
 """Decides what to write: follows links, finds persons, joins prospects by record, maps, drops what need not change.
 
 The order is the design's: a live link names the record before any matching; several prospects that go to one record are
-one write, the newest value winning per column. Prospects that need no write are settled here. Effects are reads only.
+one write, the newest value winning per column. Prospects that need no write are settled here. No person is
+written here; accounts of companies may be created.
 """
 
 from __future__ import annotations
@@ -11,14 +12,12 @@ from dataclasses import dataclass, replace
 from datetime import datetime
 from uuid import UUID
 
-import pandas as pd
-
-from dynamics.core.chunk import Chunk, Content, Target
-from dynamics.core.identity import column_hashes, content_hash
+from dynamics.core.chunk import Chunk, Target
+from dynamics.core.contents import content_of, join_by_record, tables_of
 from dynamics.core.ledger import LinkState, Outcome, Run
 from dynamics.core.lifecycle import current_links, record_state
-from dynamics.core.mapping import Mapped, apply_mapping, missing_required, update_values, wanted_lookups
 from dynamics.core.mapping import Mapping as MappingTable
+from dynamics.core.mapping import apply_mapping, missing_required, wanted_lookups
 from dynamics.core.merge import changed_values, merge_members
 from dynamics.core.outcomes import (
     landed_hashes,
@@ -32,7 +31,7 @@ from dynamics.core.outcomes import (
 )
 from dynamics.core.policy import Create, Policy, Update, decide
 from dynamics.sync.persons import PersonFinder
-from dynamics.sync.ports import Crm, Ledger
+from dynamics.sync.ports import Crm, Extras, Ledger
 from dynamics.sync.records import read_current
 
 
@@ -45,6 +44,7 @@ class Planner:
     mappings: Mapping[str, MappingTable]
     ledger: Ledger
     crm: Crm
+    extras: Extras | None = None
 
     def plan(self, chunk: Chunk, now: datetime) -> list[Target]:
         """Settle what needs no write and return the writes that are left, at most one per record."""
@@ -55,8 +55,10 @@ class Planner:
         linked = self._follow_links(chunk, finder)
         on_the_way = {key for target in linked for key in target.members}
         found = finder.find(chunk, [key for key in chunk.open if key not in on_the_way], now)
-        targets = self._with_contents(chunk, _join_by_record([*linked, *found], chunk.frame))
-        return [target for target in targets if self._needs_write(chunk, target)]
+        targets = self._with_contents(chunk, join_by_record([*linked, *found], chunk.frame))
+        if self.extras:
+            self.extras.give_accounts(chunk, targets)
+        return [target for target in targets if target.members and self._needs_write(chunk, target)]
 
     # ------------------------------------------------------------ links
 
@@ -77,7 +79,7 @@ class Planner:
                 settle_decision(chunk, [key], decision)
         told = self._with_contents(chunk, targets)  # nobody can tell what an open attempt has left in the record
         news = [t for t in told if t.leader in chunk.suspects or not settle_said_before(chunk, t)]
-        return [target for table in _tables(news) for target in self._with_records(chunk, table, news, finder)]
+        return [target for table in tables_of(news) for target in self._with_records(chunk, table, news, finder)]
 
     def _with_records(
         self, chunk: Chunk, table: str, targets: Iterable[Target], finder: PersonFinder
@@ -102,18 +104,20 @@ class Planner:
 
     def _with_contents(self, chunk: Chunk, targets: Sequence[Target]) -> list[Target]:
         """Map each target's members. A member that cannot be mapped is rejected and leaves its target."""
-        for table in _tables(targets):
+        for table in tables_of(targets):
             group = [target for target in targets if target.table == table]
             labels = [key for target in group for key in target.members if key not in target.contents]
             if not labels and all(target.operation == "update" for target in group):
                 continue
             mapping, frame = self.mappings[table], chunk.frame.loc[labels]
+            companies = self.extras.companies(frame) if self.extras else {}
             answers = self.crm.look_up(wanted_lookups(mapping, frame)) if mapping.lookups else {}
             mapped = apply_mapping(mapping, frame, self.crm.metadata(table), answers)
             for target in group:
                 target.defaults = mapped.defaults
                 reject_unmappable(chunk, target, mapped.rejects)
-                target.contents |= {k: _content(mapped, k) for k in target.members if k not in target.contents}
+                new = [key for key in target.members if key not in target.contents]
+                target.contents |= {key: content_of(mapped, key, companies.get(key)) for key in new}
         return [target for target in targets if target.members]
 
     def _needs_write(self, chunk: Chunk, target: Target) -> bool:
@@ -138,30 +142,3 @@ class Planner:
         if not target.values:
             settle_target(chunk, target, Outcome.UNCHANGED)
         return bool(target.values)
-
-
-# ---------------------------------------------------------------- pieces
-
-
-def _content(mapped: Mapped, key: int) -> Content:
-    values = update_values(mapped, key)
-    return Content(values, column_hashes(values), content_hash(values), tuple(mapped.warnings.get(key, ())))
-
-
-def _join_by_record(targets: Iterable[Target], frame: pd.DataFrame) -> list[Target]:
-    """One target per record: prospects that go to the same one are one write. Members oldest first."""
-    joined: dict[tuple[str, UUID], Target] = {}
-    for target in targets:
-        first = joined.setdefault((target.table, target.record_id), target)
-        if first is not target:
-            first.members += target.members
-            first.contents |= target.contents
-            first.record = first.record or target.record
-    captured, names = frame["captured_at"].to_dict(), frame["prospect_id"].to_dict()
-    for target in joined.values():
-        target.members.sort(key=lambda key: (captured[key], names[key]))
-    return list(joined.values())
-
-
-def _tables(targets: Iterable[Target]) -> list[str]:
-    return sorted({target.table for target in targets})

@@ -1,19 +1,23 @@
 """What the engine needs from the outside, as Protocols; the values that pass between are `core`'s.
 
-Five ports: `Source` (prospects in), `Crm` (records), `Ledger` (our database), `Budget` (the CRM's request limits) and
-`Clock`. The engine knows nothing else.
+Six ports: `Source` (prospects in), `Crm` (records), `Extras` (what is made beside them), `Ledger` (our database),
+`Budget` (the CRM's request limits) and `Clock`. The engine knows nothing else.
 """
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterator, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from datetime import datetime
 from typing import Protocol
 from uuid import UUID
 
+import pandas as pd
+
 from dynamics.core.capture import DiscoveredProspect, Selection, SourcedProspect
+from dynamics.core.chunk import Chunk, Target
 from dynamics.core.crm import CandidateQuery, JsonObject, Organization, RecordWrite, WriteReport
+from dynamics.core.extras import MadeExtra
 from dynamics.core.ledger import (
     AttemptResult,
     Claim,
@@ -29,6 +33,7 @@ from dynamics.core.ledger import (
 from dynamics.core.lookup import LookupKey, LookupMiss
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.throttle import Traffic
+from dynamics.errors import DynamicsError
 
 
 class Source(Protocol):
@@ -75,6 +80,23 @@ class Crm(Protocol):
 
     def update(self, table: str, writes: Sequence[RecordWrite]) -> WriteReport:
         """Update rows, each on its own etag (`If-Match`), by `$batch` in concurrent messages."""
+
+    def add_members(self, list_id: UUID, table: str, member_ids: Sequence[UUID]) -> WriteReport:
+        """Put records of one table on a static marketing list; those on it stay on it. Results by member id."""
+
+
+class Extras(Protocol):
+    """What a sync action makes beside a person's record."""
+
+    def companies(self, frame: pd.DataFrame) -> Mapping[int, str]:
+        """Prospect -> the key of its company, as part of what it says; empty when the action gives no accounts."""
+
+    def give_accounts(self, chunk: Chunk, targets: Sequence[Target]) -> None:
+        """Find or create the companies' accounts and set them in the targets' contents. Raises as `Crm.find`."""
+
+    def make(self, chunk: Chunk, stopped_by: DynamicsError | None) -> DynamicsError | None:
+        """Make what is missing for the prospects settled in the chunk, or, stopped already, nothing. Those that still
+        miss something are taken back from the settlement, to be tried again. Returns the fault met."""
 
 
 class Ledger(Protocol):
@@ -125,6 +147,12 @@ class Ledger(Protocol):
         """Attempts without a result of these prospects, in any run, oldest first."""
 
     def links(self, organization_id: UUID, prospect_keys: Sequence[int]) -> list[Link]: ...
+
+    def extras_made(self, organization_id: UUID, extra_ids: Sequence[UUID]) -> set[UUID]:
+        """Those of the extras that were made once, whatever became of them since."""
+
+    def keep_extras(self, organization_id: UUID, extras: Sequence[MadeExtra]) -> None:
+        """Remember extras that are there. Idempotent."""
 
     def hold_persons(self, organization_id: UUID, claim: Claim, wishes: Sequence[PersonClaim]) -> list[PersonHold]:
         """Take each wish's keys where nobody holds them, and say who holds them. One PersonHold per wish, same order.

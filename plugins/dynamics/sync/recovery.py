@@ -78,6 +78,7 @@ def _settle_landed(chunk: Chunk, ledger: Ledger, landed: list[tuple[OpenAttempt,
         if attempt.run_id == chunk.claim.run_id:
             chunk.open.pop(settlement.prospect_key, None)
             chunk.settlements.append(settlement)
+            chunk.attempt_keys[attempt.attempt_id] = settlement.prospect_key
             chunk.results.append(AttemptResult(attempt.attempt_id, "landed"))
 
 

@@ -30,6 +30,7 @@ def write(chunk: Chunk, targets: Sequence[Target], ledger: Ledger, crm: Crm, lea
     sends nothing more.
     """
     attempts = ledger.intend(chunk.claim, [intent_of(chunk, target) for target in targets]) if targets else {}
+    chunk.attempt_keys |= {attempt_id: key for key, attempt_id in attempts.items()}
     killpoints.reach("K3")
     for target in targets:
         if target.leader not in attempts:  # a newer revision came meanwhile, or the lease was lost

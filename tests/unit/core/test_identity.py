@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from dynamics.core.identity import column_hashes, content_hash, mint_record_id, person_key, value_hash
+from dynamics.core.identity import column_hashes, content_hash, mint_extra_id, mint_record_id, person_key, value_hash
 from tests.unit.core.builders import modest
 
 GOLDEN = json.loads(Path(__file__).with_name("golden_ids.json").read_text(encoding="utf-8"))
@@ -28,6 +28,12 @@ JSON = st.recursive(
 def test_record_ids_never_change(case: dict[str, Any]) -> None:
     organization, table, source, prospect_id, generation = case["of"]
     assert str(mint_record_id(UUID(organization), table, source, prospect_id, generation)) == case["id"]
+
+
+@pytest.mark.parametrize("case", GOLDEN["extra_ids"], ids=lambda case: case["id"])
+def test_ids_of_extras_never_change(case: dict[str, Any]) -> None:
+    organization, table, *about = case["of"]
+    assert str(mint_extra_id(UUID(organization), table, *about)) == case["id"]
 
 
 @pytest.mark.parametrize("case", GOLDEN["value_hashes"], ids=lambda case: case["hash"])

@@ -18,7 +18,7 @@ from dynamics.core.countries import country_code
 from dynamics.core.lookup import LookupAnswers, LookupKey, LookupMiss
 from dynamics.core.mapping.choices import chooser, takes
 from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, fits_as_it_is, text_of, value_class
-from dynamics.core.mapping.rules import Blank, Constant, Lookup, Mapping, OnMissing, Path, Rule
+from dynamics.core.mapping.rules import Blank, Constant, Later, Lookup, Mapping, OnMissing, Path, Rule
 from dynamics.core.mapping.templates import filled
 from dynamics.core.metadata import Column, TableMetadata
 from dynamics.core.normalize import clean_text, truncate_utf16, utf16_length
@@ -191,6 +191,8 @@ class _Chunk:
             return self.values[origin.path]
         if isinstance(origin, Constant):
             return [origin.text] * len(self.labels)
+        if isinstance(origin, Later):
+            return [None] * len(self.labels)
         rows = zip(*(self.values[path] for path in origin.paths), strict=True)
         return [filled(origin, row) for row in rows]
 
@@ -264,6 +266,8 @@ def _column_of(rule: Rule, mapping: Mapping, metadata: TableMetadata) -> tuple[C
 
 def converter(rule: Rule, column: Column) -> Coercer | None:
     """How what the rule's steps give becomes a value of the column; None: that column does not take such a rule."""
+    if isinstance(rule.origin, Later):
+        return coercer(column)
     if rule.lookup is not None or column.is_lookup:
         points = rule.lookup is not None and rule.lookup.table in column.navigation
         return coercer(column) if points else None

@@ -61,7 +61,15 @@ class Template:
         return written[0] + "".join(f"{{{path}}}{text}" for path, text in between)
 
 
-Origin = Constant | Path | Template
+@dataclass(frozen=True)
+class Later:
+    """Nothing yet: the value is found when it is known where the prospect goes."""
+
+    def __str__(self) -> str:
+        return ""
+
+
+Origin = Constant | Later | Path | Template
 """Where a value comes from; `str()` gives it as it stands in the table."""
 
 
