@@ -38,9 +38,8 @@ from dynamics.config import (
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.capture import Selection
 from dynamics.core.crm import Organization
-from dynamics.core.extras import ExtrasWish, with_columns
+from dynamics.core.extras import with_columns
 from dynamics.core.ledger import Outcome, Run
-from dynamics.core.mapping.transforms import BadArgumentError
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
@@ -148,24 +147,15 @@ class SyncService:
     def _checked(self, name: str, overrides: Mapping[str, Any]) -> tuple[SyncAction, MappingSet, Organization]:
         action = load_action(self.include, name, overrides)
         mappings = load_mapping_set(self.include, action.mapping)
-        wish, policy = self._wish(action, mappings), action.policy()
+        wish, policy = action.extras.wish(mappings.values), action.policy()
         with self._client(action.account, LocalBudget(clock=self.clock)) as client:
 
             def of_extras() -> list[Fault]:
                 found = check_extras(wish, policy, mappings.tables, action.account, client)
-                return [*found.faults, *self._located(action, found.problems)]
+                return [*found.faults, *self._located(action, [*_missing_users(action, mappings), *found.problems])]
 
             organization = preflight(action.account, policy, mappings.tables, client, self.ledger, of_extras)
         return action, mappings, organization
-
-    def _wish(self, action: SyncAction, mappings: MappingSet) -> ExtrasWish:
-        try:
-            return action.extras.wish(mappings.values)
-        except BadArgumentError as wrong:
-            remedy = (
-                f"Add include/mappings/{mappings.name}/values/{action.extras.owner and action.extras.owner.users}.csv."
-            )
-            raise ConfigurationError(self._located(action, [Problem("owner", f"{wrong}.", remedy)])) from None
 
     def _located(self, action: SyncAction, problems: Iterable[Problem]) -> list[Fault]:
         """What is wrong with the extras of an action, as faults of its file."""
@@ -177,8 +167,7 @@ class SyncService:
 
     def _extras(self, run: Run, action: SyncAction, mappings: MappingSet, crm: DataverseClient) -> ExtrasMaker | None:
         """What this run makes beside the records; None when nothing is wanted."""
-        wish = self._wish(action, mappings)
-        resolved = resolve(wish, crm)
+        resolved = resolve(action.extras.wish(mappings.values), crm)
         if resolved.problems:
             raise ConfigurationError(self._located(action, resolved.problems))
         return maker_of(resolved.plan, mappings.tables, self.ledger, crm, self.clock, run.dry_run)
@@ -198,7 +187,7 @@ class SyncService:
         run = self.ledger.run(run_id)
         action = _action(run)
         mappings = self._same_mappings(run, action)
-        wish = self._wish(action, mappings)
+        wish = action.extras.wish(mappings.values)
         with self._client(action.account, self._budget(run, action.account)) as client:
             told = 0
 
@@ -300,6 +289,18 @@ def _permitted(action: SyncAction, trigger: str) -> None:
         raise ConfigurationError(
             [Fault(f"include/actions/{action.name}.yaml", None, "does not allow bulk runs.", remedy)]
         )
+
+
+def _missing_users(action: SyncAction, mappings: MappingSet) -> list[Problem]:
+    """The value table of owners, when the mapping set has none of that name."""
+    owner = action.extras.owner
+    table = owner.missing_table(mappings.values) if owner is not None else None
+    if table is None:
+        return []
+    remedy = (
+        f"Write it: from,to with e-mail addresses of users, in include/mappings/{mappings.name}/values/{table}.csv."
+    )
+    return [Problem("owner", f"There is no value table '{table}'.", remedy)]
 
 
 def _action(run: Run) -> SyncAction:

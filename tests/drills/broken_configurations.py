@@ -1,4 +1,4 @@
-"""Twenty configurations that cannot work, each with several faults, and what a run has to say of every one of them."""
+"""Configurations that cannot work, each with several faults, and what a run has to say of every one of them."""
 
 from __future__ import annotations
 
@@ -58,6 +58,22 @@ CONFIGURATIONS: Mapping[str, Broken] = {
     "an account that does not exist": Broken(_action(account="dynamics_nowhere"), ("dynamics_nowhere",)),
     "another file's name, and extras that do not exist": Broken(
         _action(name="other", extras="{notes: true}"), ("'name'", "'extras.notes'", "drill.yaml")
+    ),
+    "extras that name nothing": Broken(
+        _action(
+            extras="{campaign: FLOW24, marketing_list: Nobody, account: find_or_create,"
+            " owner: {source: owner.email, users: people, fallback: a@b.example}}"
+        )
+        | {LEAD_FILE: LEAD + "campaignid,=FLOW24,lookup(campaign.codename),,,,\n"},
+        (
+            "'FLOW24'",
+            "'Nobody'",
+            "no account.csv",
+            "'a@b.example'",
+            "people.csv",
+            "'campaignid' is mapped",
+            "drill.yaml:7",
+        ),
     ),
     "columns that do not exist": Broken(
         _more("jobtitel,job_title,,,,,", "nowhere,email,,,,,"),
