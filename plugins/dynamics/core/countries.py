@@ -1,69 +1,68 @@
-"""English names of countries by their two-letter code, both ways.
+"""English names of countries by their two-letter code, and codes by their names in the languages people fill forms in.
 
-Leaves names that are already written out to whoever wrote them. Source: ISO 3166-1 codes with the usual English names.
+Leaves names that nobody knows to whoever wrote them. Source: Unicode CLDR by way of Babel; where its English names are
+those of a map's legend, the usual ones.
 """
 
 from __future__ import annotations
 
-_NAMES = """
-250
-AD Andorra; AE United Arab Emirates; AF Afghanistan; AG Antigua and Barbuda; AI Anguilla; AL Albania;
-AM Armenia; AO Angola; AQ Antarctica; AR Argentina; AS American Samoa; AT Austria; AU Australia; AW Aruba;
-AX Åland Islands; AZ Azerbaijan; BA Bosnia and Herzegovina; BB Barbados; BD Bangladesh; BE Belgium;
-BF Burkina Faso; BG Bulgaria; BH Bahrain; BI Burundi; BJ Benin; BL Saint Barthélemy; BM Bermuda; BN Brunei;
-BO Bolivia; BQ Caribbean Netherlands; BR Brazil; BS Bahamas; BT Bhutan; BV Bouvet Island; BW Botswana;
-BY Belarus; BZ Belize; CA Canada; CC Cocos (Keeling) Islands; CD Democratic Republic of the Congo;
-CF Central African Republic; CG Republic of the Congo; CH Switzerland; CI Côte d'Ivoire; CK Cook Islands;
-CL Chile; CM Cameroon; CN China; CO Colombia; CR Costa Rica; CU Cuba; CV Cape Verde; CW Curaçao;
-CX Christmas Island; CY Cyprus; CZ Czechia; DE Germany; DJ Djibouti; DK Denmark; DM Dominica;
-DO Dominican Republic; DZ Algeria; EC Ecuador; EE Estonia; EG Egypt; EH Western Sahara; ER Eritrea;
-ES Spain; ET Ethiopia; FI Finland; FJ Fiji; FK Falkland Islands; FM Micronesia; FO Faroe Islands;
-FR France; GA Gabon; GB United Kingdom; GD Grenada; GE Georgia; GF French Guiana; GG Guernsey; GH Ghana;
-GI Gibraltar; GL Greenland; GM Gambia; GN Guinea; GP Guadeloupe; GQ Equatorial Guinea; GR Greece;
-GS South Georgia and South Sandwich Islands; GT Guatemala; GU Guam; GW Guinea-Bissau; GY Guyana;
-HK Hong Kong; HM Heard and McDonald Islands; HN Honduras; HR Croatia; HT Haiti; HU Hungary; ID Indonesia;
-IE Ireland; IL Israel; IM Isle of Man; IN India; IO British Indian Ocean Territory; IQ Iraq; IR Iran;
-IS Iceland; IT Italy; JE Jersey; JM Jamaica; JO Jordan; JP Japan; KE Kenya; KG Kyrgyzstan; KH Cambodia;
-KI Kiribati; KM Comoros; KN Saint Kitts and Nevis; KP North Korea; KR South Korea; KW Kuwait;
-KY Cayman Islands; KZ Kazakhstan; LA Laos; LB Lebanon; LC Saint Lucia; LI Liechtenstein; LK Sri Lanka;
-LR Liberia; LS Lesotho; LT Lithuania; LU Luxembourg; LV Latvia; LY Libya; MA Morocco; MC Monaco;
-MD Moldova; ME Montenegro; MF Saint Martin; MG Madagascar; MH Marshall Islands; MK North Macedonia;
-ML Mali; MM Myanmar; MN Mongolia; MO Macao; MP Northern Mariana Islands; MQ Martinique; MR Mauritania;
-MS Montserrat; MT Malta; MU Mauritius; MV Maldives; MW Malawi; MX Mexico; MY Malaysia; MZ Mozambique;
-NA Namibia; NC New Caledonia; NE Niger; NF Norfolk Island; NG Nigeria; NI Nicaragua; NL Netherlands;
-NO Norway; NP Nepal; NR Nauru; NU Niue; NZ New Zealand; OM Oman; PA Panama; PE Peru; PF French Polynesia;
-PG Papua New Guinea; PH Philippines; PK Pakistan; PL Poland; PM Saint Pierre and Miquelon;
-PN Pitcairn Islands; PR Puerto Rico; PS Palestine; PT Portugal; PW Palau; PY Paraguay; QA Qatar;
-RE Réunion; RO Romania; RS Serbia; RU Russia; RW Rwanda; SA Saudi Arabia; SB Solomon Islands;
-SC Seychelles; SD Sudan; SE Sweden; SG Singapore; SH Saint Helena; SI Slovenia; SJ Svalbard and Jan Mayen;
-SK Slovakia; SL Sierra Leone; SM San Marino; SN Senegal; SO Somalia; SR Suriname; SS South Sudan;
-ST São Tomé and Príncipe; SV El Salvador; SX Sint Maarten; SY Syria; SZ Eswatini;
-TC Turks and Caicos Islands; TD Chad; TF French Southern Territories; TG Togo; TH Thailand; TJ Tajikistan;
-TK Tokelau; TL Timor-Leste; TM Turkmenistan; TN Tunisia; TO Tonga; TR Türkiye; TT Trinidad and Tobago;
-TV Tuvalu; TW Taiwan; TZ Tanzania; UA Ukraine; UG Uganda; UM U.S. Outlying Islands; US United States;
-UY Uruguay; UZ Uzbekistan; VA Vatican City; VC Saint Vincent and Grenadines; VE Venezuela;
-VG British Virgin Islands; VI U.S. Virgin Islands; VN Vietnam; VU Vanuatu; WF Wallis and Futuna; WS Samoa;
-XK Kosovo; YE Yemen; YT Mayotte; ZA South Africa; ZM Zambia; ZW Zimbabwe
-"""
+from functools import cache, lru_cache
 
-NAME_BY_CODE: dict[str, str] = {
-    entry[:2]: entry[3:] for entry in (part.strip() for part in _NAMES.replace("\n", " ").split(";"))
+from babel import Locale
+
+LANGUAGES = "ar cs da de el en es et fi fr he hi hr hu id it ja ko lt lv nb nl pl pt ro ru sk sl sv th tr uk vi zh"
+# Codes that stand for no country: unions, tests, and islands that ISO reserves no code of its own for.
+_NO_COUNTRIES = "AC CP CQ DG EA EU EZ IC QO TA UN XA XB ZZ"
+_USUAL = {
+    "CD": "Democratic Republic of the Congo",
+    "CG": "Republic of the Congo",
+    "CI": "Côte d'Ivoire",
+    "HK": "Hong Kong",
+    "MM": "Myanmar",
+    "MO": "Macao",
+    "PS": "Palestine",
 }
-_CODE_BY_NAME = {name.casefold(): code for code, name in NAME_BY_CODE.items()} | {
-    "uk": "GB",
-    "great britain": "GB",
-    "usa": "US",
-    "united states of america": "US",
-}
+_ALSO = {"uk": "GB", "great britain": "GB", "england": "GB", "usa": "US", "united states of america": "US"}
 
 
 def country_name(text: str) -> str:
-    """The English name for a two-letter code in any case; any other text as it is, without outer blanks."""
-    name = text.strip()
-    return NAME_BY_CODE.get(name.upper(), name)
+    """The English name for a two-letter code or a name in any of the languages; any other text without outer blanks."""
+    code = country_code(text)
+    return text.strip() if code is None else _english()[code]
 
 
+@lru_cache(4096)
 def country_code(text: str) -> str | None:
-    """The two-letter code for a code or an English name in any case; None for a name we do not know."""
+    """The two-letter code for a code or a name, in any case; None for a name we do not know."""
     name = text.strip()
-    return name.upper() if name.upper() in NAME_BY_CODE else _CODE_BY_NAME.get(name.casefold())
+    if name.upper() in _english():
+        return name.upper()
+    folded = name.casefold()
+    return _code_by_english_name().get(folded) or _code_by_any_name().get(folded)
+
+
+@cache
+def _english() -> dict[str, str]:
+    """Code -> name."""
+    names = _territories("en")
+    return {code: name.replace("&", "and").replace("St. ", "Saint ") for code, name in names.items()} | _USUAL
+
+
+@cache
+def _code_by_english_name() -> dict[str, str]:
+    return {name.casefold(): code for code, name in _english().items()} | _ALSO
+
+
+@cache
+def _code_by_any_name() -> dict[str, str]:
+    """Names that mean two countries, in one language or another, mean none. Read when English is not enough."""
+    codes: dict[str, set[str]] = {}
+    for language in LANGUAGES.split():
+        for code, name in _territories(language).items():
+            codes.setdefault(name.casefold(), set()).add(code)
+    return {name: next(iter(found)) for name, found in codes.items() if len(found) == 1}
+
+
+def _territories(language: str) -> dict[str, str]:
+    named = Locale.parse(language).territories.items()
+    return {code: name for code, name in named if len(code) == 2 and code not in _NO_COUNTRIES.split()}

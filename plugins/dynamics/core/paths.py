@@ -8,12 +8,25 @@ and most are found by one look. Source: prospect schema of the Capture Source AP
 from __future__ import annotations
 
 import difflib
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from functools import partial
-from typing import Any
 
-Payload = Mapping[str, Any]
-Captures = Sequence[Payload]  # a prospect's complete submissions, newest first
+from dynamics.core.gathered import (
+    Captures,
+    Payload,
+    all_answers,
+    all_consents,
+    all_events,
+    all_notes,
+    all_transcripts,
+    last_consent,
+    latest_note,
+    newest_answer,
+    on_an_envelope,
+    untyped,
+    within,
+)
+
 Read = Callable[[Payload, Captures], object]  # one prospect's value
 
 _ADDRESS_PARTS = ("line1", "line2", "city", "region", "postal_code", "country", "country_code")
@@ -73,7 +86,7 @@ def reader_of(path: str) -> Reader | None:
     if family == "custom":
         return _each(partial(_custom, rest))
     if family == "answer":
-        return _each(partial(_answer, rest))
+        return _each(partial(newest_answer, rest))
     if family == "consent":
         purpose, _, name = rest.rpartition(".")
         return _each(partial(_consent, purpose, name)) if purpose and name in _CONSENT_PARTS else None
@@ -144,15 +157,7 @@ def _address(kind: str | None, part: str, chunk: Prospects) -> list[object]:
 
 
 def _whole_address(kind: str | None, chunk: Prospects) -> list[object]:
-    return [_on_an_envelope(address) for address in chunk.addresses(kind)]
-
-
-def _on_an_envelope(address: Payload) -> str:
-    """The region stands between city and country."""
-    place = " ".join(part for part in (address.get("postal_code"), address.get("city")) if part)
-    country = address.get("country") or address.get("country_code")
-    lines = (address.get("line1"), address.get("line2"), place, address.get("region"), country)
-    return "\n".join(str(line).strip() for line in lines if line)
+    return [on_an_envelope(address) for address in chunk.addresses(kind)]
 
 
 def _custom(key: str, payload: Payload, _: Captures) -> object:
@@ -161,27 +166,15 @@ def _custom(key: str, payload: Payload, _: Captures) -> object:
         typed = fields.get(key.removesuffix(".currency"))
         money = typed.get("value") if isinstance(typed, dict) else None
         return money.get("currency") if isinstance(money, dict) else None
-    return _untyped(fields.get(key))
+    return untyped(fields.get(key))
 
 
 def _consent(purpose: str, part: str, payload: Payload, _: Captures) -> object:
-    return _last_consent(purpose, payload).get(part)
-
-
-def _last_consent(purpose: str, payload: Payload) -> Payload:
-    """Of several statements about one purpose, the one recorded last holds."""
-    stated = [consent for consent in payload.get("consents") or () if consent.get("purpose") == purpose]
-    return max(stated, key=lambda consent: str(consent.get("recorded_at")), default={})
+    return last_consent(purpose, payload).get(part)
 
 
 def _capture(path: tuple[str, ...], chunk: Prospects) -> list[object]:
-    return [_within(done[0], path) if done else None for done in chunk.captures]
-
-
-def _within(value: Any, path: tuple[str, ...]) -> object:
-    for name in path:
-        value = value.get(name) if isinstance(value, Mapping) else None
-    return value
+    return [within(done[0], path) if done else None for done in chunk.captures]
 
 
 def _first_captured_at(_: Payload, captures: Captures) -> object:
@@ -192,59 +185,6 @@ def _count(_: Payload, captures: Captures) -> object:
     return len(captures) or None
 
 
-def _events(_: Payload, captures: Captures) -> object:
-    """The names of the events where the prospect was captured, the latest first."""
-    names = [str(_within(capture, ("event", "name")) or "") for capture in captures]
-    return [name for name in dict.fromkeys(names) if name]
-
-
-def _answer(key: str, _: Payload, captures: Captures) -> object:
-    """The newest answer: a later scan that did not ask again leaves the earlier answer standing."""
-    for answer in _answers(captures):
-        if key in (answer.get("key"), answer.get("element_id")):
-            said = _answer_value(answer)
-            if said is not None:
-                return said
-    return None
-
-
-def _all_answers(_: Payload, captures: Captures) -> object:
-    """One line a question, with its answer behind it; of a question asked again the newest answer."""
-    lines: dict[str, str] = {}
-    for answer in _answers(captures):
-        said = _answer_value(answer)
-        if said is not None:
-            lines.setdefault(str(answer.get("question")), _as_text(said))
-    return "\n".join(_said(question.strip(), text) for question, text in lines.items())
-
-
-def _all_notes(payload: Payload, _: Captures) -> object:
-    """The notes' texts in the order in which they were taken, one below the other."""
-    return "\n".join(_note_texts(payload))
-
-
-def _latest_note(payload: Payload, _: Captures) -> object:
-    return next(reversed(_note_texts(payload)), None)
-
-
-def _note_texts(payload: Payload) -> list[str]:
-    notes = sorted(payload.get("notes") or (), key=lambda note: str(note.get("created_at")))
-    return [text for note in notes if (text := str(note.get("text") or "").strip())]
-
-
-def _all_consents(payload: Payload, _: Captures) -> object:
-    """One line a purpose, with what was stated last and when."""
-    purposes = dict.fromkeys(str(consent.get("purpose")) for consent in payload.get("consents") or ())
-    stated = {purpose: _last_consent(purpose, payload) for purpose in purposes}
-    return "\n".join(f"{name}: {said.get('state')} ({said.get('recorded_at')})" for name, said in stated.items())
-
-
-def _all_transcripts(payload: Payload, _: Captures) -> object:
-    """What was said in recordings and stands on scanned papers, one below the other."""
-    texts = (str(attachment.get("transcript") or "").strip() for attachment in payload.get("attachments") or ())
-    return "\n".join(text for text in texts if text)
-
-
 # ---------------------------------------------------------------- pieces
 
 
@@ -253,36 +193,6 @@ def _of_kind(entries: Sequence[Payload] | None, kind: str) -> Payload:
         if entry.get("kind") == kind:
             return entry
     return {}
-
-
-def _answers(captures: Captures) -> Iterator[Payload]:
-    return (answer for capture in captures for answer in capture.get("answers") or ())
-
-
-def _answer_value(answer: Payload) -> object:
-    labels = answer.get("labels")
-    value = labels if labels else _untyped(answer.get("value"))
-    if isinstance(value, list) and len(value) == 1:
-        value = value[0]
-    return None if value == "" or value == [] else value
-
-
-def _untyped(value: Any) -> object:
-    """A custom value without its wrapping: a choice's label, an amount of money, else the value."""
-    if not isinstance(value, dict):
-        return value
-    inner = value.get("value")
-    if isinstance(inner, dict):
-        return inner.get("amount", inner)
-    return value.get("label") or inner
-
-
-def _said(question: str, text: str) -> str:
-    return f"{question} {text}" if question.endswith(("?", ":", "？", "：")) else f"{question}: {text}"
-
-
-def _as_text(value: object) -> str:
-    return "; ".join(map(_as_text, value)) if isinstance(value, list) else str(value)
 
 
 # ---------------------------------------------------------------- the names
@@ -313,12 +223,12 @@ def _standard() -> dict[str, Reader]:
     readers: dict[str, Reader] = {
         "prospect_id": partial(_plain, "id"),
         "full_name": _each(_full_name),
-        "notes.all": _each(_all_notes),
-        "notes.latest": _each(_latest_note),
-        "answers.all": _each(_all_answers),
-        "consents.all": _each(_all_consents),
-        "transcripts.all": _each(_all_transcripts),
-        "events.all": _each(_events),
+        "notes.all": _each(all_notes),
+        "notes.latest": _each(latest_note),
+        "answers.all": _each(all_answers),
+        "consents.all": _each(all_consents),
+        "transcripts.all": _each(all_transcripts),
+        "events.all": _each(all_events),
         "submission.count": _each(_count),
         "submission.first_captured_at": _each(_first_captured_at),
         "company.annual_revenue": _each(partial(_money, "company", "annual_revenue", "amount")),

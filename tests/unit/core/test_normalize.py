@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import unicodedata
 
+import phonenumbers
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -195,11 +196,19 @@ def test_a_number_once_read_stays(text: str, region: str | None) -> None:
 
 
 def test_countries() -> None:
-    assert [country_name(text) for text in ("de", "GB", " Deutschland ", "XX")] == [
+    assert [country_name(text) for text in ("de", "GB", " Deutschland ", "ESPAÑA", "ad", "XX", "Kongo")] == [
         "Germany",
         "United Kingdom",
-        "Deutschland",
+        "Germany",
+        "Spain",
+        "Andorra",
         "XX",
+        "Kongo",  # of two countries, in one language or another
     ]
-    known = {"de": "DE", "germany": "DE", "Côte d'Ivoire": "CI", "UK": "GB", "Deutschland": None}
+    known = {"de": "DE", "germany": "DE", "Côte d'Ivoire": "CI", "UK": "GB", "日本": "JP", "Utopia": None, "EU": None}
     assert {text: country_code(text) for text in known} == known
+
+
+def test_every_country_is_found_by_its_code_and_by_its_name() -> None:
+    codes = phonenumbers.SUPPORTED_REGIONS - {"AC", "TA"}
+    assert {code for code in codes if country_code(country_name(code)) != code or country_name(code) == code} == set()

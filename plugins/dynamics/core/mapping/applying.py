@@ -59,10 +59,14 @@ class Mapped:
 
     @cached_property
     def by_label(self) -> dict[Any, dict[str, object]]:
-        """Index label -> target -> value, blanks included."""
-        targets = list(self.values.columns)
-        rows = zip(*(self.values[target] for target in targets), strict=True)
-        return {label: dict(zip(targets, row, strict=True)) for label, row in zip(self.values.index, rows, strict=True)}
+        """Index label -> target -> value. Blanks are absent, but for columns that a blank clears."""
+        rows: list[dict[str, object]] = [{} for _ in range(len(self.values))]
+        for target in self.values.columns:
+            clears = target in self.clear
+            for row, value in zip(rows, self.values[target].array, strict=True):
+                if value is not None or clears:
+                    row[target] = value
+        return dict(zip(self.values.index, rows, strict=True))
 
 
 def wanted_lookups(mapping: Mapping, frame: pd.DataFrame) -> frozenset[LookupKey]:
@@ -116,7 +120,7 @@ def apply_mapping(
 
 def update_values(mapped: Mapped, label: Hashable) -> dict[str, object]:
     """What an existing record is told: no blanks, but for columns that a blank clears, which are None."""
-    return {name: value for name, value in mapped.by_label[label].items() if value is not None or name in mapped.clear}
+    return mapped.by_label[label]
 
 
 class _Chunk:

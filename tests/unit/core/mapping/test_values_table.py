@@ -151,6 +151,8 @@ GOOD_AND_ODD: list[tuple[str, str, object, object]] = [
     # text
     ("note", "truncate", "Zürich 👩‍👩‍👧!", "Zürich "),
     ("note", "", 12.0, "12"),
+    ("note", "email", "A@B.TEST", "A@b.test"),
+    ("note", "email", "é@ü.test", "é@ü.test"),
     ("note", "", False, "false"),
     ("note", "join(/)", ["a", 1], "a/1"),
 ]
@@ -205,6 +207,9 @@ IMPOSSIBLE: list[tuple[str, str, object, str]] = [
     ("customerid", "lookup(account.name)", "Acme", "lookup_ambiguous"),
     ("ownerid", "lookup(systemuser.internalemailaddress)", "gone@x.test", "lookup_not_found"),
     ("note", "", "👩‍👩‍👧👩‍👩‍👧", "too_long"),
+    ("note", "email", "ann at x.test", "not_an_email"),
+    ("note", "email", "ann@localhost", "not_an_email"),
+    ("note", "email", ["a@x.test", "b@x.test"], "not_an_email"),
     ("note", "", [{"a": 1}], "not_text"),
 ]
 
