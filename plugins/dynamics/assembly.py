@@ -37,11 +37,10 @@ from dynamics.config import (
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.capture import Selection
 from dynamics.core.drift import as_json, faults_since, from_json
-from dynamics.core.extras import ExtrasWish, with_columns
+from dynamics.core.extras import with_columns
 from dynamics.core.forecast import Forecast
 from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
-from dynamics.core.mapping.transforms import BadArgumentError
 from dynamics.core.metadata import TableMetadata
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
@@ -175,8 +174,9 @@ class SyncService:
         return Preflight(self.include, connect, self.ledger, self.ledger, self._extras_faults)
 
     def _extras_faults(self, action: SyncAction, mappings: MappingSet, crm: Crm) -> list[Fault]:
-        found = check_extras(self._wish(action, mappings), action.policy(), mappings.tables, action.account, crm)
-        return [*found.faults, *self._located(action, found.problems)]
+        wish = action.extras.wish(mappings.values)
+        found = check_extras(wish, action.policy(), mappings.tables, action.account, crm)
+        return [*found.faults, *self._located(action, [*_missing_users(action, mappings), *found.problems])]
 
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
@@ -184,15 +184,6 @@ class SyncService:
         else:
             with self._captello(request.source_connection) as captello:
                 captello.test()
-
-    def _wish(self, action: SyncAction, mappings: MappingSet) -> ExtrasWish:
-        try:
-            return action.extras.wish(mappings.values)
-        except BadArgumentError as wrong:
-            remedy = (
-                f"Add include/mappings/{mappings.name}/values/{action.extras.owner and action.extras.owner.users}.csv."
-            )
-            raise ConfigurationError(self._located(action, [Problem("owner", f"{wrong}.", remedy)])) from None
 
     def _located(self, action: SyncAction, problems: Iterable[Problem]) -> list[Fault]:
         """What is wrong with the extras of an action, as faults of its file."""
@@ -204,8 +195,7 @@ class SyncService:
 
     def _extras(self, run: Run, action: SyncAction, mappings: MappingSet, crm: DataverseClient) -> ExtrasMaker | None:
         """What this run makes beside the records; None when nothing is wanted."""
-        wish = self._wish(action, mappings)
-        resolved = resolve(wish, crm)
+        resolved = resolve(action.extras.wish(mappings.values), crm)
         if resolved.problems:
             raise ConfigurationError(self._located(action, resolved.problems))
         return maker_of(resolved.plan, mappings.tables, self.ledger, crm, self.clock, run.dry_run)
@@ -225,7 +215,7 @@ class SyncService:
         run = self.ledger.run(run_id)
         action = _action(run)
         mappings = self._same_mappings(run, action)
-        wish = self._wish(action, mappings)
+        wish = action.extras.wish(mappings.values)
         guard = _guard(run, action, mappings.tables)
         with self._client(action.account, self._budget(run, action.account), guard) as client:
             told = 0
@@ -349,6 +339,18 @@ def _guard(run: Run, action: SyncAction, mappings: Mapping[str, MappingTable]) -
             raise ConfigurationError(faults)
 
     return look
+
+
+def _missing_users(action: SyncAction, mappings: MappingSet) -> list[Problem]:
+    """The value table of owners, when the mapping set has none of that name."""
+    owner = action.extras.owner
+    table = owner.missing_table(mappings.values) if owner is not None else None
+    if table is None:
+        return []
+    remedy = (
+        f"Write it: from,to with e-mail addresses of users, in include/mappings/{mappings.name}/values/{table}.csv."
+    )
+    return [Problem("owner", f"There is no value table '{table}'.", remedy)]
 
 
 def _action(run: Run) -> SyncAction:

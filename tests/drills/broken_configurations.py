@@ -127,6 +127,22 @@ CONFIGURATIONS: Mapping[str, Broken] = {
             ),
         ),
     ),
+    "extras that name nothing": Broken(
+        _action(
+            extras="{campaign: FLOW24, marketing_list: Nobody, account: find_or_create,"
+            " owner: {source: owner.email, users: people, fallback: a@b.example}}"
+        )
+        | {LEAD_FILE: LEAD + "campaignid,=FLOW24,lookup(campaign.codename),,,,\n"},
+        (
+            "'FLOW24'",
+            "'Nobody'",
+            "no account.csv",
+            "'a@b.example'",
+            "people.csv",
+            "'campaignid' is mapped",
+            "drill.yaml:7",
+        ),
+    ),
     "columns that do not exist": Broken(
         _more("jobtitel,job_title,,,,,", "nowhere,email,,,,,"),
         (
@@ -141,7 +157,7 @@ CONFIGURATIONS: Mapping[str, Broken] = {
                 f"{LEAD_AT}:10: 'fone' is no path of a prospect. Nearest: form.name. See the README, part 'Write a "
                 "mapping'."
             ),
-            f"{LEAD_AT}:11: 'custom' is not complete: write custom.<key>. See the README, part 'Write a mapping'.",
+            f"{LEAD_AT}:11: 'custom' is not complete: write custom.<key>. See docs/mapping.md.",
             (
                 f"{LEAD_AT}:12: 'first_nam' is no path of a prospect. Nearest: first_name, last_name. See the README, "
                 "part 'Write a mapping'."
@@ -299,7 +315,7 @@ CONFIGURATIONS: Mapping[str, Broken] = {
                 "{first_name}, braces doubled."
             ),
             f"{LEAD_AT}:12: '{{first_name}}' has more in its braces than a path. Leave out ':' and '!'.",
-            f"{LEAD_AT}:13: '' is no path of a prospect. See the README, part 'Write a mapping'.",
+            f"{LEAD_AT}:13: '' is no path of a prospect. See docs/mapping.md.",
         ),
     ),
     "constants with a transform": Broken(

@@ -34,6 +34,7 @@ OTHERS: dict[str, TableMetadata] = {
             "name": Column("name", "String", RequiredLevel.APPLICATION, max_length=160),
             "websiteurl": Column("websiteurl", "String", max_length=200),
             "statecode": Column("statecode", "State"),
+            "ownerid": Column("ownerid", "Owner", navigation={"systemuser": "ownerid"}),
         },
     ),
     "campaign": TableMetadata(

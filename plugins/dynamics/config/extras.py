@@ -44,9 +44,13 @@ class OwnerExtra(_Settings):
         return path
 
     def rule(self, value_tables: ValueTables) -> OwnerRule:
-        """Raises BadArgumentError: there is no such value table."""
-        step = build_step("map", self.users, value_tables) if self.users else None
+        """What `core.extras` works with. A value table that does not exist is left out: see `missing_table`."""
+        step = build_step("map", self.users, value_tables) if self.users in value_tables else None
         return OwnerRule(self.source, (step,) if step else (), self.fallback, WriteMode(self.write))
+
+    def missing_table(self, value_tables: ValueTables) -> str | None:
+        """The value table that is named and does not exist."""
+        return self.users if self.users is not None and self.users not in value_tables else None
 
 
 class AccountExtra(_Settings):
@@ -95,8 +99,6 @@ class Extras(_Settings):
 
         Args:
             value_tables: of the action's mapping set.
-        Raises:
-            BadArgumentError: the owner's value table does not exist.
         """
         campaign = self.campaign
         return ExtrasWish(

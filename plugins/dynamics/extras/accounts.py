@@ -15,18 +15,19 @@ import pandas as pd
 
 from dynamics import killpoints
 from dynamics.core.companies import ACCOUNT, CompanyKey, account_queries, accounts_by_key
-from dynamics.core.crm import JsonObject, RecordWrite, WriteResult, WriteState
+from dynamics.core.crm import JsonObject, RecordWrite, WriteReport, WriteResult, WriteState
 from dynamics.core.extras import MadeExtra
 from dynamics.core.identity import mint_extra_id
 from dynamics.core.ledger import LinkState
 from dynamics.core.lifecycle import record_state
 from dynamics.core.mapping import Mapping as MappingTable
-from dynamics.core.mapping import apply_mapping, missing_required
+from dynamics.core.mapping import apply_mapping, missing_required, wanted_lookups
 from dynamics.core.prospect import source_values
 from dynamics.sync.ports import Clock, Crm, Ledger
 from dynamics.sync.records import read_current
 
 FRESH_S = 600.0
+MOST_KEPT = 50_000
 
 
 @dataclass(frozen=True)
@@ -69,9 +70,15 @@ class Accounts:
             unknown = {label: key for label, key in keys.items() if key not in known}
             if unknown:
                 found = self._look_up(unknown, frame)
-                self._known |= {key: (now, company) for key, company in found.items() if not company.pending}
+                self._remember({key: (now, company) for key, company in found.items() if not company.pending})
                 known |= found
             return known
+
+    def _remember(self, found: Mapping[str, tuple[float, Company]]) -> None:
+        """The newest stand last, the oldest go."""
+        self._known = {key: kept for key, kept in self._known.items() if key not in found} | dict(found)
+        for key in list(self._known)[: max(len(self._known) - MOST_KEPT, 0)]:
+            del self._known[key]
 
     def _look_up(self, keys: Mapping[int, str], frame: pd.DataFrame) -> dict[str, Company]:
         matched = accounts_by_key(self.crm.find(account_queries(self.by, self._spellings(keys, frame))), self.by)
@@ -82,6 +89,8 @@ class Accounts:
         absent = {key: account_id for key, account_id in minted.items() if key not in found}
         made = self.ledger.extras_made(self.organization_id, list(absent.values())) if absent else set()
         found |= {key: Company(None, "its account was deleted") for key, each in absent.items() if each in made}
+        # Also those that were made and not remembered, because their worker died.
+        self._keep([found[key].account_id for key in found if found[key].account_id == self._minted(key)])
         makers = {key: label for label, key in reversed(list(keys.items())) if key in absent and key not in found}
         return found | self._create({key: absent[key] for key in makers}, makers, frame)
 
@@ -105,8 +114,9 @@ class Accounts:
         """Create accounts from what the first prospect of each company says."""
         if not minted or self.dry_run:
             return {key: Company(each) for key, each in minted.items()}
-        metadata = self.crm.metadata(ACCOUNT)
-        mapped = apply_mapping(self.mapping, frame.loc[sorted(makers.values())], metadata)
+        metadata, people = self.crm.metadata(ACCOUNT), frame.loc[sorted(makers.values())]
+        answers = self.crm.look_up(wanted_lookups(self.mapping, people)) if self.mapping.lookups else {}
+        mapped = apply_mapping(self.mapping, people, metadata, answers)
         found: dict[str, Company] = {}
         writes: dict[str, RecordWrite] = {}
         for key, account_id in minted.items():
@@ -118,7 +128,7 @@ class Accounts:
                 found[key] = Company(None, f"account.{reject.message if reject else f'{missing[0]}: has no value'}")
             else:
                 writes[key] = RecordWrite(account_id, values)
-        report = self.crm.create(ACCOUNT, list(writes.values()))
+        report = self.crm.create(ACCOUNT, list(writes.values())) if writes else WriteReport({})
         killpoints.reach("K5")
         taken = {key: w.record_id for key, w in writes.items() if _state(report.results, w) is WriteState.EXISTS}
         there = self._by_id(taken) if taken else {}
@@ -130,9 +140,10 @@ class Accounts:
             raise report.stopped_by
         return found
 
-    def _keep(self, account_ids: Collection[UUID]) -> None:
-        if account_ids:
-            self.ledger.keep_extras(self.organization_id, [MadeExtra(each, ACCOUNT) for each in account_ids])
+    def _keep(self, account_ids: Collection[UUID | None]) -> None:
+        made = [MadeExtra(each, ACCOUNT) for each in account_ids if each is not None]
+        if made and not self.dry_run:
+            self.ledger.keep_extras(self.organization_id, made)
 
 
 def _matched(account_id: UUID, count: int) -> Company:

@@ -25,7 +25,7 @@ from dynamics.core.extras import (
 )
 from dynamics.core.lookup import LookupKey, LookupMiss, parse_lookup
 from dynamics.core.mapping import Mapping as MappingTable
-from dynamics.core.mapping import check_mapping
+from dynamics.core.mapping import check_mapping, fixed_lookups, looked_up_tables, lookup_faults
 from dynamics.core.normalize import collapse
 from dynamics.core.policy import Policy
 from dynamics.errors import Fault
@@ -97,7 +97,7 @@ def check(wish: ExtrasWish, policy: Policy, mappings: Mapping[str, MappingTable]
         for user, missing in crm.missing_privileges(_privileges(wish)).items()
     ]
     if wish.by is not None and ACCOUNT in mappings:
-        resolved.faults += check_mapping(mappings[ACCOUNT], crm.metadata(ACCOUNT), creates=True)
+        resolved.faults += _account_faults(mappings[ACCOUNT], crm)
     for table in {RESPONSE, NOTE} & set(resolved.plan.makes):
         resolved.faults += check_mapping(TABLES[table], crm.metadata(table), creates=False)
     return resolved
@@ -143,6 +143,13 @@ def _misfits(
     if listed is not None and listed.member_table not in policy.tables:
         what = f"'{listed.name}' holds {listed.member_table or 'unknown record'}s, and the action writes none."
         yield Problem("marketing_list", what, f"Name a list of {'s or '.join(policy.tables)}s.")
+
+
+def _account_faults(mapping: MappingTable, crm: Crm) -> list[Fault]:
+    metadata = crm.metadata(ACCOUNT)
+    others = {table: crm.metadata(table) for table in looked_up_tables(mapping, metadata)}
+    wrong = check_mapping(mapping, metadata, True, others)
+    return wrong or lookup_faults(mapping, crm.look_up(fixed_lookups(mapping)))
 
 
 def _privileges(wish: ExtrasWish) -> list[str]:

@@ -21,7 +21,7 @@ from dynamics.core.extras import (
     with_columns,
 )
 from dynamics.core.ledger import Outcome, Run
-from dynamics.core.mapping import parse_mapping
+from dynamics.core.mapping import Mapping, parse_mapping
 from dynamics.core.policy import CreateRule, Policy
 from dynamics.errors import AccountError
 from dynamics.extras.making import maker_of
@@ -50,6 +50,7 @@ class Booth(Stage):
     """A stage whose action has extras."""
 
     plan: ExtrasPlan = EVERYTHING
+    accounts: Mapping = ACCOUNT
     wish: ExtrasWish = field(default_factory=lambda: ExtrasWish(by=CompanyKey.NAME))
 
     def __post_init__(self) -> None:
@@ -57,7 +58,7 @@ class Booth(Stage):
         self.crm.put("campaign", CAMPAIGN, {"codename": "FLOW25"})
 
     def drain(self, run: Run, policy: Policy = POLICY, worker: str = "w") -> Any:
-        extras = maker_of(self.plan, {"account": ACCOUNT}, self.ledger, self.crm, self.clock, run.dry_run)
+        extras = maker_of(self.plan, {"account": self.accounts}, self.ledger, self.crm, self.clock, run.dry_run)
         mappings = {name: with_columns(table, self.wish) for name, table in MAPPINGS.items()}
         engine = Engine(run, policy, mappings, self.ledger, self.crm, self.clock, extras=extras, lanes=1)
         return engine.drain(worker).outcomes
@@ -140,6 +141,24 @@ def test_an_account_of_ours_that_queries_do_not_show_yet_is_not_made_again(booth
     booth.crm.lag |= set(booth.crm.tables["account"])
     booth.sync(visitor(id="pro_bob", first_name="Bob", email="bob@orel.test"))
     settled_once(booth, prospects=2)
+
+
+def test_an_account_that_was_made_and_not_remembered_is_remembered_when_it_is_found(booth: Booth) -> None:
+    booth.sync(visitor())
+    booth.ledger.extras.clear()
+    booth.sync(visitor(id="pro_bob", first_name="Bob", email="bob@orel.test"))
+    [account_id] = booth.crm.tables["account"]
+    assert (ORGANIZATION, account_id) in booth.ledger.extras
+
+
+def test_columns_of_an_account_may_look_records_up(booth: Booth) -> None:
+    row = 'ownerid,owner.email,"lookup(systemuser.internalemailaddress, blank)",,,,\n'
+    booth.accounts = parse_mapping("account", HEADER + "name,company.name,trim,,,,\n" + row, "a.csv", {})
+    sales = uuid4()
+    booth.crm.put("systemuser", sales, {"internalemailaddress": "sales@us.test"})
+    booth.sync(visitor(owner={"email": "sales@us.test"}))
+    [row] = booth.rows("account")
+    assert row["ownerid"] == f"systemuser({sales})"
 
 
 @pytest.mark.parametrize(
