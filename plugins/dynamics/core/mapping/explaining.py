@@ -103,7 +103,7 @@ def _story(
     reject = mapped.rejects.get(label)
     if reject is not None:
         return RuleStory(rule, tuple(stages), Fate.REJECTED, None, (reject.message,))
-    value = in_words(mapped.by_label[label][rule.target], answers)
+    value = in_words(mapped.by_label[label].get(rule.target), answers)
     if len(rule.transform) > len(rule.steps) and value is not None:
         stages.append(Stage(rule.transform[-1], value))
     told = mapped.warnings.get(label, ())
