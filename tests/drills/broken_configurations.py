@@ -134,13 +134,22 @@ CONFIGURATIONS: Mapping[str, Broken] = {
         )
         | {LEAD_FILE: LEAD + "campaignid,=FLOW24,lookup(campaign.codename),,,,\n"},
         (
-            "'FLOW24'",
-            "'Nobody'",
-            "no account.csv",
-            "'a@b.example'",
-            "people.csv",
-            "'campaignid' is mapped",
-            "drill.yaml:7",
+            f"{ACTION_AT}:7: 'FLOW24' is not found in campaign.codename. Correct the text, or the record in Dynamics.",
+            (
+                f"{ACTION_AT}:7: 'a@b.example' is not found in systemuser.internalemailaddress. Correct the text, or "
+                "the record in Dynamics."
+            ),
+            (f"{ACTION_AT}:7: 'campaignid' is mapped in {LEAD_AT} already. Remove the row there, or the setting here."),
+            f"{ACTION_AT}:7: The mapping set has no account.csv. Copy it from include/mappings/default.",
+            (f"{ACTION_AT}:7: There is no active list 'Nobody'. Write the name of one list as it stands in Dynamics."),
+            (
+                f"{ACTION_AT}:7: There is no value table 'people'. Write it: from,to with e-mail addresses of users, "
+                "in include/mappings/drill/values/people.csv."
+            ),
+            (
+                f"{LEAD_AT}:10: 'FLOW24' for 'campaignid' is not found in campaign.codename. Correct the text, or the "
+                "record in Dynamics."
+            ),
         ),
     ),
     "columns that do not exist": Broken(
@@ -153,15 +162,9 @@ CONFIGURATIONS: Mapping[str, Broken] = {
     "paths that do not exist": Broken(
         _more("fax,fone,,,,,", "sic,custom,,,,,", "salutation,{first_nam} {last_name},,,,,"),
         (
-            (
-                f"{LEAD_AT}:10: 'fone' is no path of a prospect. Nearest: form.name. See the README, part 'Write a "
-                "mapping'."
-            ),
+            f"{LEAD_AT}:10: 'fone' is no path of a prospect. Nearest: form.name. See docs/mapping.md.",
             f"{LEAD_AT}:11: 'custom' is not complete: write custom.<key>. See docs/mapping.md.",
-            (
-                f"{LEAD_AT}:12: 'first_nam' is no path of a prospect. Nearest: first_name, last_name. See the README, "
-                "part 'Write a mapping'."
-            ),
+            f"{LEAD_AT}:12: 'first_nam' is no path of a prospect. Nearest: first_name, last_name. See docs/mapping.md.",
         ),
     ),
     "transforms that do not exist": Broken(
@@ -247,12 +250,9 @@ CONFIGURATIONS: Mapping[str, Broken] = {
         (
             (
                 f"{CONTACT_AT}:2: 'lastname' is no path of a prospect. Nearest: last_name, first_name, language. See "
-                "the README, part 'Write a mapping'."
+                "docs/mapping.md."
             ),
-            (
-                f"{LEAD_AT}:10: 'fone' is no path of a prospect. Nearest: form.name. See the README, part 'Write a "
-                "mapping'."
-            ),
+            f"{LEAD_AT}:10: 'fone' is no path of a prospect. Nearest: form.name. See docs/mapping.md.",
             (
                 "include/mappings/drill/leads.csv: No table is mapped by the name 'leads'. Did you mean "
                 "'lead'? Known: lead, contact, account."
