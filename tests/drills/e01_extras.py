@@ -63,7 +63,9 @@ def _prepare(world: World, companies: int) -> dict[str, str]:
     """Campaign, list, owner, and a tenth of the companies as accounts that somebody made. Name -> account id."""
     include = world.folder / "include"
     (include / "actions" / "extras.yaml").write_text(ACTION.lstrip())
-    shutil.copy(ROOT / "include/mappings/default/account.csv", include / "mappings/drill/account.csv")
+    shipped, ours = ROOT / "include/mappings/default", include / "mappings/drill"
+    shutil.copy(shipped / "account.csv", ours / "account.csv")
+    shutil.copytree(shipped / "values", ours / "values", dirs_exist_ok=True)
     known = {f"Company {n} Ltd": str(uuid4()) for n in range(0, companies, 10)}
     rows = {
         "systemuser": [{"systemuserid": str(uuid4()), "internalemailaddress": OWNER, "fullname": "Sales"}],

@@ -32,7 +32,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "operators": ("hooks", *EDGES, *GROUND),
     "web": (*EDGES, *GROUND),
     "rehearsal": (*EDGES, *GROUND),
-    "terminal": GROUND,
+    "terminal": ("reporting", *GROUND),
     "cli_map": ("rehearsal", "terminal", *EDGES, *GROUND),
     "cli": ("cli_map", "rehearsal", "terminal", *EDGES, *GROUND),
 }
