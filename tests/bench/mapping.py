@@ -7,6 +7,7 @@ Run: python -m tests.bench.mapping [prospects]
 
 from __future__ import annotations
 
+import gc
 import sys
 import time
 from collections.abc import Collection
@@ -41,15 +42,17 @@ def main(count: int = PROSPECTS) -> None:
     mapping = load_mapping_set(INCLUDE, "default").tables["lead"]
     metadata = _lead()
     payloads = generate(prospects=min(count, KINDS)).prospects
-    frames = [_frame(payloads, start) for start in range(0, count, CHUNK_SIZE)]
-    started, rejects = time.process_time(), 0
-    for frame in frames:
+    gc.freeze()  # these prospects are ours: the collector need not look at them all the time
+    spent_s, rejects = 0.0, 0
+    for start in range(0, count, CHUNK_SIZE):
+        frame = _frame(payloads, start)
+        started = time.process_time()
         answers = _found(wanted_lookups(mapping, frame)) if mapping.lookups else {}
         mapped = apply_mapping(mapping, frame, metadata, answers)
         rejects += len(mapped.rejects)
         for label in frame.index:
             update_values(mapped, label)
-    spent_s = time.process_time() - started
+        spent_s += time.process_time() - started
     print(f"{count:,} prospects, {rejects:,} rejected: {spent_s / count * PER:.2f} s of CPU for each {PER:,}")
 
 

@@ -46,6 +46,11 @@ def clean_text(text: str) -> tuple[str, int]:
     return unicodedata.normalize("NFC", kept), removed
 
 
+def is_clean(text: str) -> bool:
+    """Whether `clean_text` would change nothing."""
+    return unicodedata.is_normalized("NFC", text) and not _SUSPECT.search(text)
+
+
 def collapse(text: str) -> str:
     """Cleaned text without outer blanks, inner runs of blanks as one space."""
     return " ".join(clean_text(text)[0].split())

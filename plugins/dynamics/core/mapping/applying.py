@@ -21,7 +21,7 @@ from dynamics.core.mapping.coercion import Coercer, Misfit, coercer, fits_as_it_
 from dynamics.core.mapping.rules import Blank, Constant, Later, Lookup, Mapping, OnMissing, Path, Rule
 from dynamics.core.mapping.templates import filled
 from dynamics.core.metadata import Column, TableMetadata
-from dynamics.core.normalize import clean_text, truncate_utf16, utf16_length
+from dynamics.core.normalize import clean_text, is_clean, truncate_utf16, utf16_length
 from dynamics.core.prospect import path_values
 from dynamics.errors import ConfigurationError, Fault
 
@@ -63,7 +63,7 @@ class Mapped:
         rows: list[dict[str, object]] = [{} for _ in range(len(self.values))]
         for target in self.values.columns:
             clears = target in self.clear
-            for row, value in zip(rows, self.values[target].array, strict=True):
+            for row, value in zip(rows, self.values[target].tolist(), strict=True):
                 if value is not None or clears:
                     row[target] = value
         return dict(zip(self.values.index, rows, strict=True))
@@ -209,11 +209,9 @@ class _Chunk:
 
     def _cleaned(self, path: str, cells: Cells) -> Cells:
         """Texts without what Dynamics cannot hold; a list's items too."""
-        if _is_plain(cells):
+        if _all_clean(cells):
             return cells
         for position, cell in enumerate(cells):
-            if isinstance(cell, str) and cell.isascii() and cell.isprintable():
-                continue  # most are
             if isinstance(cell, (str, list)):
                 cells[position], removed = _clean(cell)
                 if removed:
@@ -238,13 +236,12 @@ class _Chunk:
         self.warnings.setdefault(label, []).append(text)
 
 
-def _is_plain(cells: Cells) -> bool:
-    """Whether nothing of a column can be unwritable, seen at once."""
+def _all_clean(cells: Cells) -> bool:
+    """Whether nothing of a column need be changed, seen at once. Most columns are like that."""
     try:
-        whole = "".join(filter(None, cells))  # type: ignore[arg-type]
+        return is_clean("\n".join(filter(None, cells)))  # type: ignore[arg-type]
     except TypeError:  # numbers or lists are among them
         return False
-    return whole.isascii() and whole.isprintable()
 
 
 def _clean(cell: str | list[Any]) -> tuple[object, int]:
