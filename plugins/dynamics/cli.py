@@ -8,7 +8,6 @@ with work pending; 3 wrong usage.
 from __future__ import annotations
 
 import csv
-import gc
 import json
 import os
 import signal
@@ -29,7 +28,7 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from dynamics.assembly import RunRequest, SyncService
+from dynamics.assembly import RunRequest, SyncService, spare_the_collector
 from dynamics.cli_map import map_prospect
 from dynamics.config import audit_url, connection_from_environment, include_directory
 from dynamics.core.balance import Verdict
@@ -44,7 +43,6 @@ from dynamics.terminal import OK, REJECTED, STOPPED, USAGE, complaints, console,
 SAMPLED = 500
 RUNS_SHOWN, ROWS_SHOWN, EVERY_ROW = 50, 1_000, 2**31
 AUDIT = "dynamics_audit"
-GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
 OUTCOME_COLUMNS = ("prospect_id", "outcome", "reason", "table_name", "matched_by", "error_column", "error_message")
 
 
@@ -354,7 +352,7 @@ def _aware(instant: datetime | None) -> datetime | None:
 
 def main() -> None:
     """Entry point: wrong usage exits with 3, since 2 stands for a run that was stopped."""
-    _spare_the_collector()
+    spare_the_collector()
     try:
         code = app(standalone_mode=False)
     except TyperException as error:
@@ -365,13 +363,6 @@ def main() -> None:
         complaints.print("stopped; what was not settled stays pending")
         sys.exit(STOPPED)
     sys.exit(code or OK)
-
-
-def _spare_the_collector() -> None:
-    """What is loaded by now stays, and prospects are no cycles: to look through them for some again and again took an
-    eighth of a run's CPU time."""
-    gc.freeze()
-    gc.set_threshold(GARBAGE_AFTER)
 
 
 if __name__ == "__main__":

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from dynamics.assembly import RunRequest, SyncService
+from dynamics.assembly import RunRequest, SyncService, spare_the_collector
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome
 from dynamics.errors import AccountError, ConfigurationError, Fault
@@ -107,6 +107,7 @@ class SyncProspects(_SyncOperator):
         """Raises StoppedError, for Airflow's retry, when the task is told to end before the run has."""
         ti = context["ti"]
         name = f"{ti.task_id}[{self.worker}] try {ti.try_number}"
+        spare_the_collector()
         with self._service() as service:
             drained = service.drain(self._run_id(), name)
         return {str(outcome): count for outcome, count in sorted(drained.outcomes.items())}
