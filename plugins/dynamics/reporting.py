@@ -12,6 +12,7 @@ from dynamics.core.forecast import Cause, Forecast
 from dynamics.errors import Fault
 from dynamics.preflight import Findings
 
+UNHEARD = "is its key spelt as in Captello?"
 REJECTING = "prospects will be rejected for it"
 
 
@@ -32,6 +33,8 @@ def forecast_lines(forecasts: Sequence[Forecast]) -> Iterator[str]:
         for kind, causes in _groups(each):
             for cause in causes:
                 yield f"  {cause.prospects} {kind}: {cause.column}: {cause.rule}"
+        for path in each.unheard:
+            yield f"  nobody has {path}: {UNHEARD}"
 
 
 def faults_table(faults: Sequence[Fault], width: int) -> RenderableType:
@@ -76,6 +79,8 @@ def _forecast_table(forecast: Forecast) -> RenderableType:
     for outcome, causes in _groups(forecast):
         for cause in causes:
             table.add_row(outcome, str(cause.prospects), Text(cause.column), Text(cause.rule))
+    for path in forecast.unheard:
+        table.add_row("nobody has it", "0", Text(path), UNHEARD)
     return table
 
 

@@ -21,6 +21,8 @@ from sandbox.dataverse.tenant_drift import drifted
 from sandbox.dataverse.writes import change, delete, states
 
 Change = Mapping[str, Any]
+_NUMBERS = ("Integer", "BigInt", "Decimal", "Double", "Money")
+ADDABLE = ("String", "Memo", *_NUMBERS, "Boolean", "DateTime", "Picklist", "MultiSelectPicklist")
 
 
 def change_schema(session: Session, asked: Change) -> None:
@@ -95,15 +97,21 @@ def _add_option(_session: Session, table: Table, asked: Change) -> Table:
 
 
 def _add_column(_session: Session, table: Table, asked: Change) -> Table:
-    options = tuple(Option(int(each["value"]), str(each["label"])) for each in asked.get("options") or ())
+    name, kind, options = str(asked["column"]), str(asked.get("type", "String")), asked.get("options") or []
+    if name.lower() in table.columns:
+        raise ValueError(f"{table.name} has a column {name.lower()} already")
+    if kind not in ADDABLE:
+        raise ValueError(f"type is one of {', '.join(ADDABLE)}, not {kind!r}")
+    if not isinstance(options, list) or not all(isinstance(each, dict) for each in options):
+        raise ValueError('options is a list such as [{"value": 100000000, "label": "Hot"}]')
     column = Column(
         table=table.name,
-        name=str(asked["column"]).lower(),
-        schema_name=str(asked["column"]),
-        type=str(asked.get("type", "String")),
+        name=name.lower(),
+        schema_name=name,
+        type=kind,
         max_length=asked.get("max_length", 100),
         required=str(asked.get("required", "None")),
-        options=options,
+        options=tuple(Option(int(each["value"]), str(each["label"])) for each in options),
     )
     return _added(table, column)
 

@@ -18,7 +18,8 @@ from dynamics.core.lookup import LookupAnswers
 from dynamics.core.mapping import Mapped, apply_mapping, missing_required
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
-from dynamics.core.prospect import READY, prospect_frame
+from dynamics.core.paths import has_own_key
+from dynamics.core.prospect import READY, path_values, prospect_frame
 
 _COUNTS = re.compile(r"\b\d+\b")  # lengths and numbers in a warning: prospects differ in them, reasons do not
 
@@ -37,7 +38,8 @@ class Forecast:
     """What one table's mapping makes of a sample. `creates`: as new records, else as updates of existing ones.
 
     `rejected` and `warned` count prospects; a prospect may be warned of for several reasons. `waits`: those that would
-    be deferred, for a record they point to is missing.
+    be deferred, for a record they point to is missing. `unheard`: paths with a key of the customer's own, such as
+    `custom.budget`, for which nobody in the sample has a value: the key may be misspelt.
     """
 
     table: str
@@ -48,6 +50,7 @@ class Forecast:
     rejections: tuple[Cause, ...]
     waits: tuple[Cause, ...]
     warnings: tuple[Cause, ...]
+    unheard: tuple[str, ...] = ()
 
 
 def sample_frame(sample: Sequence[SourcedProspect]) -> pd.DataFrame:
@@ -86,7 +89,13 @@ def forecast(
         rejections=_causes(Counter(reasons.values())),
         waits=_causes(Counter(waits.values())),
         warnings=_causes(warned),
+        unheard=_unheard(mapping, frame),
     )
+
+
+def _unheard(mapping: MappingTable, frame: pd.DataFrame) -> tuple[str, ...]:
+    values = path_values(frame, [path for path in mapping.paths if has_own_key(path)])
+    return tuple(path for path, cells in values.items() if cells and not any(cell is not None for cell in cells))
 
 
 def _incomplete(mapped: Mapped, metadata: TableMetadata) -> dict[Any, tuple[str, str]]:

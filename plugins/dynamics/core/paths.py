@@ -95,6 +95,11 @@ def reader_of(path: str) -> Reader | None:
     return None
 
 
+def has_own_key(path: str) -> bool:
+    """Whether a part of the path is the customer's own, so that nobody here can tell if it is spelt right."""
+    return path.partition(".")[0] in {written.partition(".")[0] for written in FAMILIES}
+
+
 def path_fault(path: str) -> str | None:
     """None when it is a path of a prospect, else a text that names the nearest right ones."""
     if reader_of(path) is not None:

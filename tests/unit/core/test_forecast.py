@@ -58,3 +58,12 @@ def test_those_that_wait_for_a_record_are_told_apart() -> None:
     told = forecast(mapping, frame, table(lookup), creates=True, lookups=answers)
     assert (told.rejected, told.rejections) == (0, ())
     assert told.waits == (Cause("parentaccountid", "lookup_not_found", 1),)
+
+
+def test_keys_that_nobody_has_are_named() -> None:
+    rows = "target,source\njobtitle,{custom.budgit} {custom.budget}\nsubject,answer.timelin\nlastname,last_name\n"
+    mapping = parse_mapping("lead", rows, "lead.csv", {})
+    sample = [sourced(last_name="Ruiz", custom_fields={"budget": {"type": "text", "value": "5"}}), sourced()]
+    told = forecast(mapping, sample_frame(sample), LEAD, creates=False, lookups={})
+    assert told.unheard == ("answer.timelin", "custom.budgit")
+    assert forecast(mapping, sample_frame([]), LEAD, creates=False, lookups={}).unheard == ()
