@@ -23,7 +23,7 @@ from dynamics.core.extras import (
 from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping, parse_mapping
 from dynamics.core.policy import CreateRule, Policy
-from dynamics.errors import AccountError
+from dynamics.errors import AccountError, ServiceUnavailableError
 from dynamics.extras.making import maker_of
 from dynamics.sync.engine import Engine
 from tests.unit.core.builders import modest
@@ -106,6 +106,22 @@ def test_the_second_run_asks_for_nothing(booth: Booth) -> None:
     before = booth.crm.requests
     [told] = booth.sync(visitor())
     assert (told.outcome, booth.crm.requests) == (Outcome.UNCHANGED, before)
+
+
+@pytest.mark.parametrize("method", ["extras_made", "keep_extras"])
+def test_a_database_that_is_away_for_a_moment_costs_nobody_an_extra(booth: Booth, method: str) -> None:
+    asked, away = getattr(booth.ledger, method), iter([False, True])  # the account's come first
+
+    def sometimes(*facts: Any) -> Any:
+        if next(away, False):
+            raise ServiceUnavailableError(method, "audit database")
+        return asked(*facts)
+
+    setattr(booth.ledger, method, sometimes)
+    [told] = booth.sync(visitor())
+    assert told.outcome is Outcome.CREATED
+    assert next(away, None) is None
+    settled_once(booth)
 
 
 def test_people_of_one_company_share_its_account_and_each_prospect_has_a_response(booth: Booth) -> None:
