@@ -15,7 +15,6 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import datetime
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -36,7 +35,6 @@ from dynamics.config import (
     load_mapping_set,
 )
 from dynamics.core.balance import Drained, Verdict, judge
-from dynamics.core.capture import Selection
 from dynamics.core.drift import as_json, faults_since, from_json
 from dynamics.core.extras import with_columns
 from dynamics.core.forecast import Forecast
@@ -50,6 +48,7 @@ from dynamics.extras.making import ExtrasMaker, maker_of
 from dynamics.extras.resolving import Problem, resolve
 from dynamics.extras.resolving import check as check_extras
 from dynamics.preflight import Findings, Preflight
+from dynamics.run_request import CAPTELLO, RunRequest, frozen, selection_of
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
@@ -59,26 +58,9 @@ from dynamics.sync.ports import Crm, Source
 
 log = logging.getLogger("dynamics.sync")
 
-CAPTELLO = "captello_default"
 GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
 STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
-
-
-@dataclass(frozen=True)
-class RunRequest:
-    """What a person or a schedule asks for. `overrides`: the params of `dynamics_bulk_sync` that change the action."""
-
-    action: str
-    trigger: str
-    overrides: Mapping[str, Any]
-    source: str = "captello"  # "captello" | "file"
-    source_connection: str = CAPTELLO
-    file: str | None = None
-    selection: Selection = field(default_factory=Selection)
-    dry_run: bool = False
-    dag_id: str | None = None
-    dag_run_id: str | None = None
 
 
 @dataclass(frozen=True)
@@ -139,7 +121,7 @@ class SyncService:
                 dry_run=request.dry_run,
                 settings={
                     "action": action.model_dump(mode="json"),
-                    "request": _frozen(request),
+                    "request": frozen(request),
                     "seen": {table: as_json(seen) for table, seen in findings.seen.items()},
                 },
                 mapping_hash=mappings.digest,
@@ -206,7 +188,7 @@ class SyncService:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
         run = self.ledger.run(run_id)
         request = run.settings["request"]
-        policy, selection = _action(run).policy(), _selection(request)
+        policy, selection = _action(run).policy(), selection_of(request)
         with self._source(request) as source:
             return discover(run, policy, source, selection, self.ledger, self.clock, on_stored)
 
@@ -364,27 +346,3 @@ def _missing_users(action: SyncAction, mappings: MappingSet) -> list[Problem]:
 
 def _action(run: Run) -> SyncAction:
     return SyncAction.model_validate(run.settings["action"])
-
-
-def _frozen(request: RunRequest) -> dict[str, Any]:
-    chosen = request.selection
-    return {
-        "source": request.source,
-        "source_connection": request.source_connection,
-        "file": request.file,
-        "captured_from": chosen.captured_from.isoformat() if chosen.captured_from else None,
-        "captured_to": chosen.captured_to.isoformat() if chosen.captured_to else None,
-        "event_ids": list(chosen.event_ids),
-        "form_ids": list(chosen.form_ids),
-        "prospect_ids": list(chosen.prospect_ids),
-    }
-
-
-def _selection(request: Mapping[str, Any]) -> Selection:
-    return Selection(
-        captured_from=datetime.fromisoformat(request["captured_from"]) if request["captured_from"] else None,
-        captured_to=datetime.fromisoformat(request["captured_to"]) if request["captured_to"] else None,
-        event_ids=tuple(request["event_ids"]),
-        form_ids=tuple(request["form_ids"]),
-        prospect_ids=tuple(request["prospect_ids"]),
-    )

@@ -28,13 +28,14 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from dynamics.assembly import RunRequest, SyncService, spare_the_collector
+from dynamics.assembly import SyncService, spare_the_collector
 from dynamics.cli_map import map_prospect
 from dynamics.config import audit_url, connection_from_environment, include_directory
 from dynamics.core.balance import Verdict
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome, RunCounts
 from dynamics.reporting import change_lines, print_forecasts
+from dynamics.run_request import RunRequest
 from dynamics.store.audit import AuditLog, RunRow
 from dynamics.store.database import check_schema, create_store, upgrade
 from dynamics.store.ledger import PostgresLedger

@@ -14,9 +14,9 @@ from rich.console import Console
 from typer.testing import CliRunner, Result
 
 from dynamics import cli
-from dynamics.assembly import RunRequest
 from dynamics.errors import AccessError, ConfigurationError, Fault
 from dynamics.reporting import change_lines, print_faults
+from dynamics.run_request import RunRequest
 from sandbox.process import SandboxProcess
 from tests.contract.preflighting import ACTION_NAME, environment, service, write_include
 from tests.drills.people import prospects

@@ -14,11 +14,12 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from dynamics.assembly import RunRequest, SyncService, spare_the_collector
+from dynamics.assembly import SyncService, spare_the_collector
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome
 from dynamics.errors import AccountError, ConfigurationError, Fault
 from dynamics.hooks.service import sync_service
+from dynamics.run_request import RunRequest
 from dynamics.store.audit import AuditLog
 
 if TYPE_CHECKING:
