@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag
+from airflow.sdk import dag
 
+from dynamics.operators.defaults import task_defaults
 from dynamics.operators.maintenance import CheckActions
 
 
@@ -18,16 +19,7 @@ from dynamics.operators.maintenance import CheckActions
     catchup=False,
     max_active_runs=1,
     tags=["dynamics", "maintenance"],
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(minutes=5),
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[
-                RetryRule("dynamics.errors.TransientError", RetryAction.RETRY, timedelta(minutes=10)),
-                RetryRule("dynamics.errors.AccountError", RetryAction.FAIL, reason="a person must act: see the log"),
-            ],
-        ),
-    },
+    default_args=task_defaults(retry_delay=timedelta(minutes=5), transient_delay=timedelta(minutes=10)),
     doc_md=__doc__,
 )
 def dynamics_maintenance() -> None:

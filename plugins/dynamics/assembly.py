@@ -48,7 +48,8 @@ from dynamics.extras.making import ExtrasMaker, maker_of
 from dynamics.extras.resolving import Problem, resolve
 from dynamics.extras.resolving import check as check_extras
 from dynamics.preflight import Findings, Preflight
-from dynamics.run_request import CAPTELLO, RunRequest, frozen, selection_of
+from dynamics.retrying import take_up
+from dynamics.run_request import CAPTELLO, LEDGER, RunRequest, frozen, retried_of, selection_of
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
@@ -165,7 +166,7 @@ class SyncService:
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
             self._file_source(request.file).check()
-        else:
+        elif request.source != LEDGER:
             with self._captello(request.source_connection) as captello:
                 captello.test()
 
@@ -189,6 +190,8 @@ class SyncService:
         run = self.ledger.run(run_id)
         request = run.settings["request"]
         policy, selection = _action(run).policy(), selection_of(request)
+        if request["source"] == LEDGER:
+            return take_up(run, policy, retried_of(request), self.ledger, self.clock, on_stored)
         with self._source(request) as source:
             return discover(run, policy, source, selection, self.ledger, self.clock, on_stored)
 

@@ -19,6 +19,7 @@ EDGES = (
     "extras",
     "preflight",
     "reporting",
+    "retrying",
     "run_request",
     "store",
     "sync",
@@ -39,7 +40,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "config": ("core", "dataverse.account", "captello.account", *GROUND),
     "preflight": ("config", "core", "store", "sync.ports", *GROUND),
     "reporting": ("core", "preflight", *GROUND),
-    "run_request": ("core",),
+    "run_request": ("core", *GROUND),
+    "retrying": ("core", "run_request", "store", "sync.ports", *GROUND),
     "assembly": (*EDGES, *GROUND),
     "hooks": (*EDGES, *GROUND),
     "operators": ("hooks", *EDGES, *GROUND),
@@ -47,7 +49,8 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "rehearsal": (*EDGES, *GROUND),
     "terminal": ("reporting", *GROUND),
     "cli_map": ("rehearsal", "terminal", *EDGES, *GROUND),
-    "cli": ("cli_map", "rehearsal", "terminal", *EDGES, *GROUND),
+    "cli_running": ("terminal", *EDGES, *GROUND),
+    "cli": ("cli_map", "cli_running", "rehearsal", "terminal", *EDGES, *GROUND),
 }
 
 

@@ -19,7 +19,7 @@ from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome
 from dynamics.errors import AccountError, ConfigurationError, Fault
 from dynamics.hooks.service import sync_service
-from dynamics.run_request import RunRequest
+from dynamics.run_request import RunRequest, outcomes_to_retry, retry_of, run_id_from
 from dynamics.store.audit import AuditLog
 
 if TYPE_CHECKING:
@@ -71,9 +71,8 @@ class PreflightRun(_SyncOperator):
     def execute(self, context: Context) -> str:
         dag_run = context["dag_run"]
         try:
-            request = request_from(context["params"], self.trigger, dag_run.dag_id, dag_run.run_id)
             with self._service() as service:
-                run = service.open_run(request)
+                run = service.open_run(self._request(service, context["params"], dag_run.dag_id, dag_run.run_id))
         except AccountError as error:
             for line in str(error).splitlines():
                 self.log.error("%s", line)
@@ -84,6 +83,27 @@ class PreflightRun(_SyncOperator):
         self.log.info("duplicates: %s", ", ".join(f"{name} {word}" for name, word in action["duplicates"].items()))
         self.log.info("create %s; mapping %s (%.12s)", action["create"], action["mapping"], run.mapping_hash)
         return str(run.run_id)
+
+    def _request(self, service: SyncService, params: Mapping[str, Any], dag_id: str, dag_run_id: str) -> RunRequest:  # noqa: ARG002
+        """What the DAG run asks for. Raises ConfigurationError."""
+        return request_from(params, self.trigger, dag_id, dag_run_id)
+
+
+class PreflightRetry(PreflightRun):
+    """The same for a retry of the run that the param `sync_run_id` names."""
+
+    def __init__(self, *, trigger: str = "retry", **kwargs: Any) -> None:
+        super().__init__(trigger=trigger, **kwargs)
+
+    def _request(self, service: SyncService, params: Mapping[str, Any], dag_id: str, dag_run_id: str) -> RunRequest:
+        run_id = run_id_from(params.get("sync_run_id"), "sync_run_id")
+        return retry_of(
+            service.ledger.run(run_id),
+            outcomes_to_retry(params.get("outcomes") or ()),
+            dry_run=bool(params.get("dry_run")),
+            dag_id=dag_id,
+            dag_run_id=dag_run_id,
+        )
 
 
 class DiscoverProspects(_SyncOperator):
@@ -126,6 +146,8 @@ class ReportRun(_SyncOperator):
             self.log.info("%s%s", "dry run, nothing was written: " if dry_run else "", verdict.balance())
             self._show(AuditLog(service.audit))
         self.log.info("all outcomes: dynamics-sync log --run %s", self._run_id())
+        if verdict.counts.rejected or verdict.counts.deferred:
+            self.log.info("once corrected: DAG dynamics_retry, or dynamics-sync retry --run %s", self._run_id())
         if not verdict.ok:
             raise AirflowFailException("; ".join(verdict.problems))
         counts = verdict.counts

@@ -316,7 +316,7 @@ def test_what_others_wrote_is_printed_as_it_is(words_of_others: str, capsys: pyt
 
 
 def test_a_run_id_that_is_none_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_audit", lambda: None)
+    monkeypatch.setattr(cli, "open_audit", lambda: None)
     monkeypatch.setattr(cli, "AuditLog", lambda _: None)
     monkeypatch.setattr("sys.argv", ["dynamics-sync", "log", "--run", "nonsense"])
     code = None
