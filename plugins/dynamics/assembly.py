@@ -255,11 +255,17 @@ class SyncService:
             connected, budget=budget, clock=self.clock, callers=LANES, on_token=self.on_token, guard=guard
         )
 
+    def connect(self, account: str, organization_id: uuid.UUID) -> DataverseClient:
+        """An account's organisation, to be closed again, within the request limits that all workers share."""
+        return self._client(account, self._shared_budget(account, organization_id))
+
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
+        return self._shared_budget(account, run.organization_id, urgent=run.trigger == "fulfillment")
+
+    def _shared_budget(self, account: str, organization_id: uuid.UUID, urgent: bool = False) -> DatabaseBudget:
         users = dynamics_account(self.connection_of(account)).users
-        urgent = run.trigger == "fulfillment"
         lease_s = min(lease_seconds(), SLOT_LEASE_S)
-        return DatabaseBudget(self.audit, run.organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
+        return DatabaseBudget(self.audit, organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
 
     def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
         mappings = load_mapping_set(self.include, action.mapping)

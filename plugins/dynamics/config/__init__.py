@@ -1,8 +1,8 @@
 """Configuration, read once at the edge: connections and the files of include/ become frozen types.
 
-`connections` reads Airflow's connection form from the environment, `accounts` turns connections into
-accounts, `actions` reads sync actions, `mapping_sets` reads mapping tables. Every fault is a `Fault` with
-file, line and remedy, all at once.
+`connections` reads Airflow's connection form from the environment, `accounts` turns connections into accounts,
+`actions` reads sync actions, `mapping_sets` mapping tables, and `settings` what holds for all of them. Every fault is a
+`Fault` with file, line and remedy, all at once.
 """
 
 from __future__ import annotations
@@ -21,12 +21,17 @@ from dynamics.config.actions import (
 from dynamics.config.connections import ConnectionFields, connection_from_environment
 from dynamics.config.include import include_directory
 from dynamics.config.mapping_sets import MappingSet, load_mapping_set, read_mapping_set
+from dynamics.config.settings import Links, Notice, Retention, Settings, load_settings, settings_fault
 
 __all__ = [
     "ConnectionFields",
     "Duplicates",
+    "Links",
     "MappingSet",
+    "Notice",
     "ReadAction",
+    "Retention",
+    "Settings",
     "SyncAction",
     "Triggers",
     "audit_url",
@@ -38,6 +43,8 @@ __all__ = [
     "list_actions",
     "load_action",
     "load_mapping_set",
+    "load_settings",
     "read_action",
     "read_mapping_set",
+    "settings_fault",
 ]

@@ -119,7 +119,8 @@ class SyncRun(Base):
 class Prospect(Base):
     """The newest revision of a captured person, and the only place of personal data (`payload`, until `retain_until`).
 
-    `email_key` and `name_key` are hashes by which the queue keeps the prospects of one person together.
+    `email_key` and `name_key` are hashes by which the queue keeps the prospects of one person together. `removed_at`:
+    since when its personal data is gone, `payload` being empty; the next delivery brings it back.
     """
 
     __tablename__ = "prospect"
@@ -134,6 +135,7 @@ class Prospect(Base):
     updated_at: Mapped[datetime]  # by the source's clock
     stored_at: Mapped[datetime] = mapped_column(server_default=NOW)
     retain_until: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]
 
 
 class WorkItem(Base):

@@ -6,6 +6,7 @@ for settlements under way (`FOR UPDATE` here against `FOR KEY SHARE` there), so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -71,15 +72,22 @@ UPDATE sync.sync_run
  WHERE run_id = :run_id
 """)
 
-_STALE = sa.text("""
+_STALE = """
 SELECT run_id FROM sync.sync_run r
- WHERE account = :account AND organization_id = :organization_id AND run_id <> :except_run
-   AND (state = 'running' OR open_items > 0)
+ WHERE (state = 'running' OR open_items > 0)
    AND touched_at < statement_timestamp() - make_interval(secs => :older_than_s)
    AND NOT EXISTS (
        SELECT 1 FROM sync.work_item i
-        WHERE i.run_id = r.run_id AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp())
+        WHERE i.run_id = r.run_id AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp())"""
+
+_STALE_OF_ACCOUNT = sa.text(f"""{_STALE}
+   AND account = :account AND organization_id = :organization_id AND run_id <> :except_run
  ORDER BY run_id
+   FOR UPDATE OF r SKIP LOCKED
+""")
+
+_STALEST = sa.text(f"""{_STALE}
+   AND run_id <> ALL(:seen) ORDER BY touched_at LIMIT 1
    FOR UPDATE OF r SKIP LOCKED
 """)
 
@@ -149,8 +157,22 @@ class Runs(LedgerPart):
         given = {"account": account, "organization_id": organization_id, "except_run": except_run}
 
         def work(connection: sa.Connection) -> int:
-            stale = connection.scalars(_STALE, given | {"older_than_s": older_than_s}).all()
+            stale = connection.scalars(_STALE_OF_ACCOUNT, given | {"older_than_s": older_than_s}).all()
             return sum(_abandon(connection, run_id) for run_id in stale)
+
+        return self._database.run("abandon stale runs", work)
+
+    def abandon_stalest_run(self, older_than_s: float, seen: Sequence[UUID]) -> tuple[UUID, int] | None:
+        """The same for one run of any account, the one silent for longest, but none of `seen`.
+
+        Returns:
+            the run and how many of its items were closed; None when there is no such run.
+        """
+        given = {"older_than_s": older_than_s, "seen": list(seen)}
+
+        def work(connection: sa.Connection) -> tuple[UUID, int] | None:
+            run_id: UUID | None = connection.scalar(_STALEST, given)
+            return (run_id, _abandon(connection, run_id)) if run_id is not None else None
 
         return self._database.run("abandon stale runs", work)
 

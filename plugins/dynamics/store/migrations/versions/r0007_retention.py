@@ -1,0 +1,22 @@
+"""Since when a prospect's personal data is gone; until when it may be kept, of those stored before that was noted."""
+
+from __future__ import annotations
+
+from alembic import op
+
+revision = "0007"
+down_revision = "0004"
+
+STATEMENTS = (
+    "ALTER TABLE sync.prospect ADD COLUMN removed_at TIMESTAMP WITH TIME ZONE",
+    # A time that nobody can read says nothing. Rows without one are read and not written.
+    """
+    UPDATE sync.prospect SET retain_until = CAST(payload #>> '{privacy,retain_until}' AS timestamptz)
+     WHERE retain_until IS NULL AND pg_input_is_valid(payload #>> '{privacy,retain_until}', 'timestamptz')
+    """,
+)
+
+
+def upgrade() -> None:
+    for statement in STATEMENTS:
+        op.execute(statement)
