@@ -94,7 +94,11 @@ def _captello() -> Json:
                 "schema": {"type": "string", "enum": ["api_key", "client_credentials"], "default": "api_key"},
             },
             "account_id": _text("Account id", "Id of the Captello account; webhooks of other accounts are refused."),
-            "webhook_secret": _secret("Webhook secret", "Signs what Captello sends us; begins with whsec_."),
+            "webhook_secret": _secret(
+                "Webhook secret",
+                "Signs what Captello sends to /dynamics/webhooks/<connection id>; begins with whsec_. Empty: no "
+                "webhooks are taken. While it is replaced: the new one, a blank, the old one.",
+            ),
             "ca_bundle": _text("CA bundle", "Path of a PEM file with the certificate authorities to trust."),
         },
     }

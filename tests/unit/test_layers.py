@@ -47,7 +47,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "maintenance": (*EDGES, *GROUND),
     "hooks": (*EDGES, *GROUND),
     "operators": ("hooks", *EDGES, *GROUND),
-    "web": (*EDGES, *GROUND),
+    "web": ("hooks", *EDGES, *GROUND),
     "rehearsal": (*EDGES, *GROUND),
     "terminal": ("reporting", *GROUND),
     "cli_map": ("rehearsal", "terminal", *EDGES, *GROUND),

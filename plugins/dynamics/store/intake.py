@@ -119,12 +119,11 @@ class Intake(LedgerPart):
     def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         if not prospects:
             return 0
-        page = {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
         ids = rows_json([found.prospect.prospect_id for found in prospects])
         items = {"run_id": run_id, "source": source, "prospect_ids": ids}
 
         def work(connection: sa.Connection) -> int:
-            connection.execute(_STORE, page)
+            keep_newest(connection, source, prospects)
             added = connection.execute(_ADD_ITEMS, items).rowcount
             if connection.scalar(_EMPTIED, items):
                 connection.execute(_STORE, page)
@@ -145,6 +144,11 @@ class Intake(LedgerPart):
             connection.execute(_DISCOVERED, {"run_id": run_id})
 
         self._database.run("group persons", work)
+
+
+def keep_newest(connection: sa.Connection, source: str, prospects: Sequence[DiscoveredProspect]) -> None:
+    """Store the prospects of a page, where they say anything new."""
+    connection.execute(_STORE, {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)})
 
 
 def _row(found: DiscoveredProspect) -> dict[str, object]:

@@ -24,6 +24,7 @@ ITEM_STATES = ("pending", "claimed", "sent", "settled")
 OPERATIONS = ("create", "update")
 ATTEMPT_RESULTS = ("landed", "not_landed", "refused", "not_sent")
 MATCHES = ("link", "email", "name")
+DELIVERY_STATES = ("due", "sorted", "done", "ignored")
 
 NOW = sa.text("now()")
 ZERO = sa.text("0")
@@ -344,10 +345,46 @@ class SchemaSnapshot(Base):
 
 
 class WebhookDelivery(Base):
-    """A delivery of a source that was accepted once; the same id again is a replay."""
+    """A delivery of a source that was accepted once; the same id again is a replay. Whom it is about, and no more.
+
+    due: nobody has asked yet which actions answer it; sorted: each that does has an errand; done: all errands are run;
+    ignored: it asks for nothing. `event_ids` and `form_ids` are null where only the prospects can tell.
+    """
 
     __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        _one_of("state", DELIVERY_STATES),
+        sa.Index("ix_webhook_delivery_due", "received_at", postgresql_where=sa.text("state = 'due'")),
+    )
     source: Mapped[str] = mapped_column(primary_key=True)
     delivery_id: Mapped[str] = mapped_column(primary_key=True)
     received_at: Mapped[datetime] = mapped_column(server_default=NOW)
     handled_at: Mapped[datetime | None]
+    type: Mapped[str | None]
+    prospect_source: Mapped[str | None]
+    prospect_ids: Mapped[list[str]] = mapped_column(server_default=NO_WORDS)
+    event_ids: Mapped[list[str] | None]
+    form_ids: Mapped[list[str] | None]
+    action: Mapped[str | None]
+    whole: Mapped[bool] = mapped_column(server_default=FALSE)
+    state: Mapped[str] = mapped_column(server_default=sa.text("'done'"))
+
+
+class WebhookErrand(Base):
+    """What a delivery asks of one action. Leased while `lease_until` lies ahead; `code`: why it was put off."""
+
+    __tablename__ = "webhook_errand"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(
+            ["source", "delivery_id"], [WebhookDelivery.source, WebhookDelivery.delivery_id], ondelete="CASCADE"
+        ),
+        sa.Index("ix_webhook_errand_open", "action", "available_at", postgresql_where=sa.text("done_at IS NULL")),
+    )
+    source: Mapped[str] = mapped_column(primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(primary_key=True)
+    available_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=ZERO)
+    code: Mapped[str | None]
+    done_at: Mapped[datetime | None]
