@@ -126,7 +126,7 @@ class Intake(LedgerPart):
             keep_newest(connection, source, prospects)
             added = connection.execute(_ADD_ITEMS, items).rowcount
             if connection.scalar(_EMPTIED, items):
-                connection.execute(_STORE, page)
+                keep_newest(connection, source, prospects)
             connection.execute(_TOUCH, {"run_id": run_id})
             return added
 

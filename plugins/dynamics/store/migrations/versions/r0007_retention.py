@@ -5,7 +5,7 @@ from __future__ import annotations
 from alembic import op
 
 revision = "0007"
-down_revision = "0004"
+down_revision = "0006"
 
 STATEMENTS = (
     "ALTER TABLE sync.prospect ADD COLUMN removed_at TIMESTAMP WITH TIME ZONE",
