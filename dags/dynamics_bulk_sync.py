@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag
+from airflow.sdk import Param, dag
 from airflow.task.trigger_rule import TriggerRule
 
+from dynamics.operators.defaults import task_defaults
 from dynamics.operators.sync import DiscoverProspects, PreflightRun, ReportRun, SyncProspects
 
 CHECKS = ["none", "leads", "contacts", "leads_then_contacts", "contacts_then_leads"]
@@ -61,16 +60,7 @@ def instant(title: str, description: str) -> Param:
     max_active_runs=4,
     tags=["dynamics", "bulk"],
     render_template_as_native_obj=False,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(seconds=30),
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[
-                RetryRule("dynamics.errors.TransientError", RetryAction.RETRY, timedelta(minutes=1)),
-                RetryRule("dynamics.errors.AccountError", RetryAction.FAIL, reason="a person must act: see the log"),
-            ],
-        ),
-    },
+    default_args=task_defaults(),
     params={
         "action": Param(
             "booth-leads",

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 from datetime import UTC, datetime, timedelta
 
-from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag
+from airflow.sdk import dag
 
+from dynamics.operators.automation import ReportBacklogs
+from dynamics.operators.defaults import task_defaults
 from dynamics.operators.maintenance import CheckActions
 
 
@@ -18,20 +20,12 @@ from dynamics.operators.maintenance import CheckActions
     catchup=False,
     max_active_runs=1,
     tags=["dynamics", "maintenance"],
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(minutes=5),
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[
-                RetryRule("dynamics.errors.TransientError", RetryAction.RETRY, timedelta(minutes=10)),
-                RetryRule("dynamics.errors.AccountError", RetryAction.FAIL, reason="a person must act: see the log"),
-            ],
-        ),
-    },
+    default_args=task_defaults(timedelta(minutes=5), timedelta(minutes=10)),
     doc_md=__doc__,
 )
 def dynamics_maintenance() -> None:
     CheckActions(task_id="check_actions")
+    ReportBacklogs(task_id="report_backlogs")
 
 
 dynamics_maintenance()

@@ -8,8 +8,11 @@ from __future__ import annotations
 
 from airflow.plugins_manager import AirflowPlugin
 
+from dynamics.timetables import OnRequestTimetable
+
 
 class DynamicsPlugin(AirflowPlugin):
     """Pages and links of the UI will hang here."""
 
     name = "dynamics"
+    timetables = [OnRequestTimetable]  # noqa: RUF012 - Airflow's own way

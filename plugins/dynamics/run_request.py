@@ -10,6 +10,7 @@ from typing import Any
 from dynamics.core.capture import Selection
 
 CAPTELLO = "captello_default"
+AUTOMATION, BACKFILL = "automation", "backfill"  # triggers
 
 
 @dataclass(frozen=True)
@@ -26,6 +27,7 @@ class RunRequest:
     dry_run: bool = False
     dag_id: str | None = None
     dag_run_id: str | None = None
+    clear_number: int = 0
 
 
 def frozen(request: RunRequest) -> dict[str, Any]:
@@ -40,6 +42,7 @@ def frozen(request: RunRequest) -> dict[str, Any]:
         "event_ids": list(chosen.event_ids),
         "form_ids": list(chosen.form_ids),
         "prospect_ids": list(chosen.prospect_ids),
+        "owner_ids": list(chosen.owner_ids),
     }
 
 
@@ -51,4 +54,5 @@ def selection_of(request: Mapping[str, Any]) -> Selection:
         event_ids=tuple(request["event_ids"]),
         form_ids=tuple(request["form_ids"]),
         prospect_ids=tuple(request["prospect_ids"]),
+        owner_ids=tuple(request.get("owner_ids", ())),  # runs of older releases name none
     )

@@ -18,17 +18,23 @@ from dynamics.config.actions import (
     load_action,
     read_action,
 )
+from dynamics.config.automation import PERIODS, Automation
 from dynamics.config.connections import ConnectionFields, connection_from_environment
 from dynamics.config.include import include_directory
 from dynamics.config.mapping_sets import MappingSet, load_mapping_set, read_mapping_set
+from dynamics.config.scheduled import ScheduledAction, action_faults, scheduled_actions
 
 __all__ = [
+    "PERIODS",
+    "Automation",
     "ConnectionFields",
     "Duplicates",
     "MappingSet",
     "ReadAction",
+    "ScheduledAction",
     "SyncAction",
     "Triggers",
+    "action_faults",
     "audit_url",
     "captello_account",
     "connection_from_environment",
@@ -40,4 +46,5 @@ __all__ = [
     "load_mapping_set",
     "read_action",
     "read_mapping_set",
+    "scheduled_actions",
 ]

@@ -44,7 +44,7 @@ SELECT :run_id, p.prospect_key, p.prospect_key
 ON CONFLICT DO NOTHING
 """)
 
-_TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
+TOUCH_RUN = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
 
 _DISCOVERED = sa.text("""
 UPDATE sync.sync_run SET touched_at = statement_timestamp(), discovered_at = statement_timestamp()
@@ -106,14 +106,13 @@ class Intake(LedgerPart):
     def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         if not prospects:
             return 0
-        page = {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
+        page = page_parameters(source, prospects)
         ids = rows_json([found.prospect.prospect_id for found in prospects])
         items = {"run_id": run_id, "source": source, "prospect_ids": ids}
 
         def work(connection: sa.Connection) -> int:
-            connection.execute(_STORE, page)
-            added = connection.execute(_ADD_ITEMS, items).rowcount
-            connection.execute(_TOUCH, {"run_id": run_id})
+            added = store_page(connection, page, _ADD_ITEMS, items)
+            connection.execute(TOUCH_RUN, {"run_id": run_id})
             return added
 
         return self._database.run("store prospects", work)
@@ -130,6 +129,19 @@ class Intake(LedgerPart):
             connection.execute(_DISCOVERED, {"run_id": run_id})
 
         self._database.run("group persons", work)
+
+
+def store_page(
+    connection: sa.Connection, page: dict[str, object], add_items: sa.TextClause, items: dict[str, object]
+) -> int:
+    """Keep the newest revisions of a page and add work items by a statement. Returns items added."""
+    connection.execute(_STORE, page)
+    return connection.execute(add_items, items).rowcount
+
+
+def page_parameters(source: str, prospects: Sequence[DiscoveredProspect]) -> dict[str, object]:
+    """What `store_page` stores."""
+    return {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
 
 
 def _row(found: DiscoveredProspect) -> dict[str, object]:
