@@ -6,6 +6,7 @@ from datetime import UTC, datetime, timedelta
 
 from airflow.sdk import dag
 
+from dynamics.operators.automation import ReportBacklogs
 from dynamics.operators.defaults import task_defaults
 from dynamics.operators.maintenance import (
     CheckActions,
@@ -52,6 +53,7 @@ def dynamics_maintenance() -> None:
     CloseSilentRuns(task_id="close_silent_runs")
     CheckLinks(task_id="check_links")
     CheckActions(task_id="check_actions")
+    ReportBacklogs(task_id="report_backlogs")
 
 
 dynamics_maintenance()

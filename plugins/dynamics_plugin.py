@@ -11,11 +11,14 @@ from typing import Any
 
 from airflow.plugins_manager import AirflowPlugin
 
+from dynamics.timetables import OnRequestTimetable
+
 
 class DynamicsPlugin(AirflowPlugin):
     """Routes, pages and links."""
 
     name = "dynamics"
+    timetables = [OnRequestTimetable]  # noqa: RUF012 - Airflow's own way
 
     @cached_property
     def fastapi_apps(self) -> list[dict[str, Any]]:

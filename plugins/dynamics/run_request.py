@@ -14,6 +14,7 @@ from dynamics.errors import ConfigurationError, Fault
 
 CAPTELLO = "captello_default"
 LEDGER = "ledger"
+AUTOMATION, BACKFILL = "automation", "backfill"  # triggers
 RETRIED = (Outcome.REJECTED, Outcome.DEFERRED)
 MAY_BE_RETRIED = (*RETRIED, Outcome.SKIPPED)  # the others are in the CRM as they should be
 
@@ -40,6 +41,7 @@ class RunRequest:
     dry_run: bool = False
     dag_id: str | None = None
     dag_run_id: str | None = None
+    clear_number: int = 0
     retried: Retried | None = None  # for source "ledger"
 
 
@@ -94,6 +96,7 @@ def frozen(request: RunRequest) -> dict[str, Any]:
         "event_ids": list(chosen.event_ids),
         "form_ids": list(chosen.form_ids),
         "prospect_ids": list(chosen.prospect_ids),
+        "owner_ids": list(chosen.owner_ids),
         "overrides": dict(request.overrides),
         "retried": _frozen(request.retried) if request.retried else None,
     }
@@ -111,4 +114,5 @@ def selection_of(request: Mapping[str, Any]) -> Selection:
         event_ids=tuple(request["event_ids"]),
         form_ids=tuple(request["form_ids"]),
         prospect_ids=tuple(request["prospect_ids"]),
+        owner_ids=tuple(request.get("owner_ids", ())),  # runs of older releases name none
     )

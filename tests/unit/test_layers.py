@@ -12,6 +12,7 @@ PACKAGE = Path(__file__).resolve().parents[2] / "plugins" / "dynamics"
 GROUND = ("errors", "clock", "killpoints")  # stand on nothing of ours but each other and the ports' types
 EDGES = (
     "assembly",
+    "automations",
     "captello",
     "config",
     "core",
@@ -32,6 +33,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "killpoints": ("errors",),
     "clock": ("errors", "sync.ports"),
     "provider": (),
+    "timetables": (),
     "core": ("errors",),
     "sync": ("core", *GROUND),
     "extras": ("core", "sync.ports", "sync.records", *GROUND),
@@ -40,6 +42,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "store": ("core", "sync.ports", *GROUND),
     "config": ("core", "dataverse.account", "captello.account", *GROUND),
     "preflight": ("config", "core", "store", "sync.ports", *GROUND),
+    "automations": ("config", "core", "store", "sync", *GROUND),
     "reporting": ("core", "preflight", *GROUND),
     "run_request": ("core", *GROUND),
     "retrying": ("core", "run_request", "store", "sync.ports", *GROUND),

@@ -18,12 +18,16 @@ from dynamics.config.actions import (
     load_action,
     read_action,
 )
+from dynamics.config.automation import PERIODS, Automation
 from dynamics.config.connections import ConnectionFields, connection_from_environment
 from dynamics.config.include import include_directory
 from dynamics.config.mapping_sets import MappingSet, load_mapping_set, read_mapping_set
+from dynamics.config.scheduled import ScheduledAction, action_faults, scheduled_actions
 from dynamics.config.settings import Links, Notice, Retention, Settings, load_settings, settings_fault
 
 __all__ = [
+    "PERIODS",
+    "Automation",
     "ConnectionFields",
     "Duplicates",
     "Links",
@@ -31,9 +35,11 @@ __all__ = [
     "Notice",
     "ReadAction",
     "Retention",
+    "ScheduledAction",
     "Settings",
     "SyncAction",
     "Triggers",
+    "action_faults",
     "audit_url",
     "captello_account",
     "connection_from_environment",
@@ -46,5 +52,6 @@ __all__ = [
     "load_settings",
     "read_action",
     "read_mapping_set",
+    "scheduled_actions",
     "settings_fault",
 ]

@@ -8,6 +8,7 @@ from __future__ import annotations
 import uuid
 from collections import Counter
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -69,10 +70,9 @@ class PreflightRun(_SyncOperator):
         self.trigger = trigger
 
     def execute(self, context: Context) -> str:
-        dag_run = context["dag_run"]
         try:
             with self._service() as service:
-                run = service.open_run(self._request(service, context["params"], dag_run.dag_id, dag_run.run_id))
+                run = service.open_run(self._request(service, context))
         except AccountError as error:
             for line in str(error).splitlines():
                 self.log.error("%s", line)
@@ -84,9 +84,11 @@ class PreflightRun(_SyncOperator):
         self.log.info("create %s; mapping %s (%.12s)", action["create"], action["mapping"], run.mapping_hash)
         return str(run.run_id)
 
-    def _request(self, service: SyncService, params: Mapping[str, Any], dag_id: str, dag_run_id: str) -> RunRequest:  # noqa: ARG002
+    def _request(self, service: SyncService, context: Context) -> RunRequest:  # noqa: ARG002 - see `PreflightAutomation`
         """What the DAG run asks for. Raises ConfigurationError."""
-        return request_from(params, self.trigger, dag_id, dag_run_id)
+        dag_run = context["dag_run"]
+        request = request_from(context["params"], self.trigger, dag_run.dag_id, dag_run.run_id)
+        return replace(request, clear_number=dag_run.clear_number or 0)
 
 
 class PreflightRetry(PreflightRun):
@@ -95,14 +97,16 @@ class PreflightRetry(PreflightRun):
     def __init__(self, *, trigger: str = "retry", **kwargs: Any) -> None:
         super().__init__(trigger=trigger, **kwargs)
 
-    def _request(self, service: SyncService, params: Mapping[str, Any], dag_id: str, dag_run_id: str) -> RunRequest:
+    def _request(self, service: SyncService, context: Context) -> RunRequest:
+        params, dag_run = context["params"], context["dag_run"]
         run_id = run_id_from(params.get("sync_run_id"), "sync_run_id")
         return retry_of(
             service.ledger.run(run_id),
             outcomes_to_retry(params.get("outcomes") or ()),
             dry_run=bool(params.get("dry_run")),
-            dag_id=dag_id,
-            dag_run_id=dag_run_id,
+            dag_id=dag_run.dag_id,
+            dag_run_id=dag_run.run_id,
+            clear_number=dag_run.clear_number or 0,
         )
 
 
@@ -113,8 +117,13 @@ class DiscoverProspects(_SyncOperator):
         with self._service() as service:
             service.discover(self._run_id())
             selected = service.ledger.counts(self._run_id()).selected
+            workers = self._workers(context, service, selected)
         self.log.info("%d prospects selected", selected)
-        return list(range(int(context["params"].get("workers") or 1)))
+        return list(range(workers))
+
+    def _workers(self, context: Context, service: SyncService, selected: int) -> int:  # noqa: ARG002 - see `DiscoverDue`
+        """How many tasks share the work."""
+        return int(context["params"].get("workers") or 1)
 
 
 class SyncProspects(_SyncOperator):

@@ -57,7 +57,7 @@ SELECT 1 FROM sync.prospect p
    AND p.removed_at IS NOT NULL LIMIT 1
 """)
 
-_TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
+TOUCH_RUN = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
 
 _DISCOVERED = sa.text("""
 UPDATE sync.sync_run SET touched_at = statement_timestamp(), discovered_at = statement_timestamp()
@@ -123,11 +123,8 @@ class Intake(LedgerPart):
         items = {"run_id": run_id, "source": source, "prospect_ids": ids}
 
         def work(connection: sa.Connection) -> int:
-            keep_newest(connection, source, prospects)
-            added = connection.execute(_ADD_ITEMS, items).rowcount
-            if connection.scalar(_EMPTIED, items):
-                keep_newest(connection, source, prospects)
-            connection.execute(_TOUCH, {"run_id": run_id})
+            added = store_page(connection, page_parameters(source, prospects), _ADD_ITEMS, items)
+            connection.execute(TOUCH_RUN, {"run_id": run_id})
             return added
 
         return self._database.run("store prospects", work)
@@ -148,7 +145,27 @@ class Intake(LedgerPart):
 
 def keep_newest(connection: sa.Connection, source: str, prospects: Sequence[DiscoveredProspect]) -> None:
     """Store the prospects of a page, where they say anything new."""
-    connection.execute(_STORE, {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)})
+    connection.execute(_STORE, page_parameters(source, prospects))
+
+
+def store_page(
+    connection: sa.Connection, page: dict[str, object], add_items: sa.TextClause, items: dict[str, object]
+) -> int:
+    """Keep the newest revisions of a page and add work items by a statement. Returns items added.
+
+    Args:
+        items: the statement's parameters, among them `source` and `prospect_ids`.
+    """
+    connection.execute(_STORE, page)
+    added = connection.execute(add_items, items).rowcount
+    if connection.scalar(_EMPTIED, items):
+        connection.execute(_STORE, page)
+    return added
+
+
+def page_parameters(source: str, prospects: Sequence[DiscoveredProspect]) -> dict[str, object]:
+    """What `store_page` stores."""
+    return {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
 
 
 def _row(found: DiscoveredProspect) -> dict[str, object]:

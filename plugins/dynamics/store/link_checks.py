@@ -47,11 +47,13 @@ UPDATE sync.record_link l SET state = m.state
    AND l.record_id = m.record_id AND l.state = 'live'
 """)
 
-_WHERE = sa.text("SELECT id FROM sync.cursor WHERE name = :name")
+_WHERE = sa.text("SELECT prospect_key, table_name FROM sync.link_check WHERE organization_id = :organization_id")
 
 _MOVE = sa.text("""
-INSERT INTO sync.cursor (name, at, id) VALUES (:name, statement_timestamp(), :id)
-ON CONFLICT (name) DO UPDATE SET at = excluded.at, id = excluded.id
+INSERT INTO sync.link_check (organization_id, prospect_key, table_name)
+VALUES (:organization_id, :prospect_key, :table_name)
+ON CONFLICT (organization_id) DO UPDATE
+   SET prospect_key = excluded.prospect_key, table_name = excluded.table_name, checked_at = excluded.checked_at
 """)
 
 Position = tuple[int, str]
@@ -91,10 +93,9 @@ class LinkChecks(LedgerPart):
 
     def checked_up_to(self, organization_id: UUID) -> Position:
         """Where the next check begins."""
-        given = {"name": _name(organization_id)}
-        found: str | None = self._database.run("read cursor", lambda c: c.scalar(_WHERE, given))
-        key, _, table = (found or "0/").partition("/")
-        return int(key), table
+        given = {"organization_id": organization_id}
+        row = self._database.run("read links", lambda c: c.execute(_WHERE, given).one_or_none())
+        return (row[0], row[1]) if row is not None else START
 
     def next_links(self, organization_id: UUID, after: Position, size: int) -> list[LinkedRecord]:
         """The next live links after a position, in order."""
@@ -110,11 +111,8 @@ class LinkChecks(LedgerPart):
             if marks:
                 given = {"organization_id": organization_id, "marks": rows_json(marks)}
                 marked = connection.execute(_MARK, given).rowcount
-            connection.execute(_MOVE, {"name": _name(organization_id), "id": f"{reached[0]}/{reached[1]}"})
+            place = {"prospect_key": reached[0], "table_name": reached[1]}
+            connection.execute(_MOVE, {"organization_id": organization_id} | place)
             return marked
 
         return self._database.run("mark links", work)
-
-
-def _name(organization_id: UUID) -> str:
-    return f"links/{organization_id}"

@@ -73,7 +73,8 @@ class AccountBinding(Base):
 
 
 class SyncRun(Base):
-    """One execution of a sync action; one DAG run has at most one. Counts are filled in when it is closed.
+    """One execution of a sync action; one DAG run has one for each time it was cleared. Counts are filled in when it is
+    closed.
 
     `touched_at` is when a worker or a discovery was last heard of, `discovered_at` when discovery had ended,
     `open_items` what was unsettled when it was closed.
@@ -81,7 +82,7 @@ class SyncRun(Base):
 
     __tablename__ = "sync_run"
     __table_args__ = (
-        sa.UniqueConstraint("dag_id", "dag_run_id"),
+        sa.UniqueConstraint("dag_id", "dag_run_id", "clear_number"),
         _one_of("state", RUN_STATES),
         sa.Index("ix_sync_run_started_at", sa.text("started_at DESC")),
         sa.Index(
@@ -97,6 +98,7 @@ class SyncRun(Base):
     trigger: Mapped[str]
     dag_id: Mapped[str | None]
     dag_run_id: Mapped[str | None]
+    clear_number: Mapped[int] = mapped_column(server_default=ZERO)
     dry_run: Mapped[bool]
     settings: Mapped[dict[str, Any]]
     mapping_hash: Mapped[str]
@@ -217,6 +219,8 @@ class ProspectOutcome(Base):
         sa.ForeignKeyConstraint(["run_id", "prospect_key"], [WorkItem.run_id, WorkItem.prospect_key]),
         _one_of("outcome", (outcome.value for outcome in Outcome)),
         _one_of("matched_by", MATCHES),
+        sa.Index("ix_outcome_of_prospect", "prospect_key", "settled_at"),
+        sa.Index("ix_outcome_deferred", "run_id", "prospect_key", postgresql_where=sa.text("outcome = 'deferred'")),
     )
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     prospect_key: Mapped[int] = mapped_column(primary_key=True)
@@ -255,6 +259,16 @@ class RecordLink(Base):
     revision: Mapped[int] = mapped_column(server_default=ZERO)  # of the prospect, that was settled there
     linked_at: Mapped[datetime] = mapped_column(server_default=NOW)
     settled_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class LinkCheck(Base):
+    """How far the links of an organisation have been held against it: the next check begins after this one."""
+
+    __tablename__ = "link_check"
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    prospect_key: Mapped[int]
+    table_name: Mapped[str]
+    checked_at: Mapped[datetime] = mapped_column(server_default=NOW)
 
 
 class PersonLock(Base):
@@ -326,12 +340,18 @@ class Outage(Base):
 
 
 class Cursor(Base):
-    """How far a discovery has read: the (time, id) of the last row it has found and stored in the same transaction."""
+    """How far an automation has read: the (time, id) of the last row it has found and stored in the same transaction.
+
+    `read_at` is when the last reading that came to its end began, `backlog` how many prospects earlier readings had
+    found that were still not synced then. A row without `at` was never given a prospect.
+    """
 
     __tablename__ = "cursor"
     name: Mapped[str] = mapped_column(primary_key=True)
-    at: Mapped[datetime]
-    id: Mapped[str]
+    at: Mapped[datetime | None]
+    id: Mapped[str | None]
+    read_at: Mapped[datetime | None]
+    backlog: Mapped[int] = mapped_column(server_default=ZERO)
 
 
 class SchemaSnapshot(Base):

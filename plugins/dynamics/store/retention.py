@@ -37,10 +37,20 @@ SELECT prospect_key FROM sync.prospect
    FOR UPDATE SKIP LOCKED
 """)  # noqa: S608 - a constant
 
+#
+# Few runs have open items: they are found by as many steps through the index of open items, then each by its whole key.
 _IDLE = sa.text("""
+WITH RECURSIVE open_run (run_id) AS (
+    (SELECT run_id FROM sync.work_item WHERE state <> 'settled' ORDER BY run_id LIMIT 1)
+     UNION ALL
+    SELECT (SELECT i.run_id FROM sync.work_item i
+             WHERE i.state <> 'settled' AND i.run_id > open_run.run_id ORDER BY i.run_id LIMIT 1)
+      FROM open_run WHERE open_run.run_id IS NOT NULL
+)
 SELECT k.prospect_key FROM unnest(CAST(:keys AS bigint[])) AS k (prospect_key)
  WHERE NOT EXISTS (
-       SELECT 1 FROM sync.work_item i WHERE i.prospect_key = k.prospect_key AND i.state <> 'settled')
+       SELECT 1 FROM open_run r JOIN sync.work_item i ON i.run_id = r.run_id AND i.prospect_key = k.prospect_key
+        WHERE i.state || '' <> 'settled')
    AND NOT EXISTS (
        SELECT 1 FROM sync.attempt a WHERE a.prospect_key = k.prospect_key AND a.result IS NULL)
 """)
@@ -62,9 +72,9 @@ UPDATE sync.record_link SET column_hashes = '{{}}'
 
 _EMPTY_ATTEMPTS = sa.text("""
 UPDATE sync.attempt a SET column_hashes = '{}', content_hash = ''
-  FROM sync.work_item i
- WHERE i.prospect_key = ANY(CAST(:keys AS bigint[]))
-   AND a.run_id = i.run_id AND a.prospect_key = i.prospect_key AND a.column_hashes <> '{}'
+  FROM sync.outcome o
+ WHERE o.prospect_key = ANY(CAST(:keys AS bigint[]))
+   AND a.run_id = o.run_id AND a.prospect_key = o.prospect_key AND a.column_hashes <> '{}'
 """)
 
 _FORGET = sa.text("""

@@ -16,20 +16,24 @@ from dynamics.errors import ConfigurationError, Fault
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
 
-_RUN_COLUMNS = "run_id, action, account, trigger, dry_run, settings, mapping_hash, organization_id, dag_id, dag_run_id"
+_RUN_COLUMNS = (
+    "run_id, action, account, trigger, dry_run, settings, mapping_hash, organization_id, dag_id, dag_run_id,"
+    " clear_number"
+)
 
 _OPEN = sa.text(f"""
 INSERT INTO sync.sync_run ({_RUN_COLUMNS})
 SELECT {_RUN_COLUMNS}
   FROM json_to_recordset(CAST(:runs AS json)) AS r (
        run_id uuid, action text, account text, trigger text, dry_run boolean, settings jsonb, mapping_hash text,
-       organization_id uuid, dag_id text, dag_run_id text)
+       organization_id uuid, dag_id text, dag_run_id text, clear_number bigint)
 ON CONFLICT DO NOTHING
 """)  # noqa: S608 - a constant
 
 _FIND = sa.text(f"""
 SELECT {_RUN_COLUMNS} FROM sync.sync_run
- WHERE run_id = :run_id OR (dag_id = :dag_id AND dag_run_id = :dag_run_id)
+ WHERE run_id = :run_id
+    OR (dag_id = :dag_id AND dag_run_id = :dag_run_id AND clear_number = :clear_number)
  ORDER BY started_at LIMIT 1
 """)  # noqa: S608 - a constant
 
@@ -119,7 +123,7 @@ class Runs(LedgerPart):
     def open_run(self, run: Run) -> Run:
         def work(connection: sa.Connection) -> Run:
             connection.execute(_OPEN, {"runs": rows_json([run])})
-            return _find(connection, run.run_id, run.dag_id, run.dag_run_id)
+            return _find(connection, run.run_id, run.dag_id, run.dag_run_id, run.clear_number)
 
         return self._database.run("open run", work)
 
@@ -134,6 +138,12 @@ class Runs(LedgerPart):
             return found
 
         return self._database.run("bind account", work)
+
+    def bound_organization(self, account: str) -> UUID | None:
+        """The organisation that an account is bound to; None before its first use."""
+        bound = sa.text("SELECT organization_id FROM sync.account_binding WHERE account = :account")
+        found: UUID | None = self._database.run("read binding", lambda c: c.scalar(bound, {"account": account}))
+        return found
 
     def finish_run(self, run_id: UUID, state: str, requests: int) -> RunCounts:
         def work(connection: sa.Connection) -> RunCounts:
@@ -196,8 +206,14 @@ def _abandon(connection: sa.Connection, run_id: UUID) -> int:
     return closed
 
 
-def _find(connection: sa.Connection, run_id: UUID, dag_id: str | None = None, dag_run_id: str | None = None) -> Run:
-    given = {"run_id": run_id, "dag_id": dag_id, "dag_run_id": dag_run_id}
+def _find(
+    connection: sa.Connection,
+    run_id: UUID,
+    dag_id: str | None = None,
+    dag_run_id: str | None = None,
+    clear_number: int = 0,
+) -> Run:
+    given = {"run_id": run_id, "dag_id": dag_id, "dag_run_id": dag_run_id, "clear_number": clear_number}
     row = connection.execute(_FIND, given).one_or_none()
     if row is None:
         raise unknown_run(run_id)

@@ -9,6 +9,15 @@ down_revision = "0006"
 
 STATEMENTS = (
     "ALTER TABLE sync.prospect ADD COLUMN removed_at TIMESTAMP WITH TIME ZONE",
+    """
+    CREATE TABLE sync.link_check (
+        organization_id UUID NOT NULL,
+        prospect_key BIGINT NOT NULL,
+        table_name TEXT NOT NULL,
+        checked_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        CONSTRAINT pk_link_check PRIMARY KEY (organization_id)
+    )
+    """,
     # A time that nobody can read says nothing. Rows without one are read and not written.
     """
     UPDATE sync.prospect SET retain_until = CAST(payload #>> '{privacy,retain_until}' AS timestamptz)
