@@ -86,8 +86,9 @@ class Maintenance:
             self._go_on()
         return {name: counts[name] for name in ("runs", "outcomes", "deliveries")}
 
-    def close_silent_runs(self) -> dict[str, int]:
-        """Close runs of every account that no worker has touched for long: what is open there becomes `deferred`."""
+    def close_silent_runs(self) -> dict[UUID, int]:
+        """Close runs of every account that no worker has touched for long: what is open there becomes `deferred`.
+        Returns run -> how many prospects that were."""
         closed: dict[UUID, int] = {}
         silent_s = STALE_AFTER_LEASES * lease_seconds()
         while found := self.service.ledger.abandon_stalest_run(silent_s, list(closed)):
@@ -95,7 +96,7 @@ class Maintenance:
             closed[run_id] = items
             log.warning("run %s: nobody works on it any more, %d prospects deferred", run_id, items)
             self._go_on()
-        return {"runs": len(closed), "prospects": sum(closed.values())}
+        return closed
 
     def check_links(self) -> LinkReport:
         """Ask every organisation for the next of its linked records, and mark the links whose record is gone, merged or

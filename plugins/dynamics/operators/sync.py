@@ -17,9 +17,11 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from dynamics.assembly import SyncService, spare_the_collector
 from dynamics.core.capture import Selection
-from dynamics.core.ledger import Outcome
+from dynamics.core.ledger import Outcome, Run
 from dynamics.errors import AccountError, ConfigurationError, Fault
+from dynamics.hooks.notifiers import notifier_faults
 from dynamics.hooks.service import sync_service
+from dynamics.operators.telling import tell_ended, tell_not_begun
 from dynamics.run_request import RunRequest, outcomes_to_retry, retry_of, run_id_from
 from dynamics.store.audit import AuditLog
 
@@ -27,6 +29,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 OVERRIDES = ("account", "duplicate_check", "match_by", "duplicate_action", "create", "max_rejected_percent")
+ASKED = "asked"  # XCom of preflight: action and trigger, of a run that people are told of
 RECORDS_SHOWN = 2
 CAUSES_SHOWN = 4
 
@@ -72,7 +75,7 @@ class PreflightRun(_SyncOperator):
     def execute(self, context: Context) -> str:
         try:
             with self._service() as service:
-                run = service.open_run(self._request(service, context))
+                run = self._open(service, context)
         except AccountError as error:
             for line in str(error).splitlines():
                 self.log.error("%s", line)
@@ -83,6 +86,20 @@ class PreflightRun(_SyncOperator):
         self.log.info("duplicates: %s", ", ".join(f"{name} {word}" for name, word in action["duplicates"].items()))
         self.log.info("create %s; mapping %s (%.12s)", action["create"], action["mapping"], run.mapping_hash)
         return str(run.run_id)
+
+    def _open(self, service: SyncService, context: Context) -> Run:
+        """The run that is asked for. If it cannot begin, whoever is to hear of it does."""
+        request = self._request(service, context)
+        if not request.dry_run:
+            context["ti"].xcom_push(ASKED, [request.action, request.trigger])
+        for fault in notifier_faults(service.include):
+            self.log.error("%s", fault)
+        try:
+            return service.open_run(request)
+        except AccountError as error:
+            if not request.dry_run:
+                tell_not_begun(service, context, request.action, request.trigger, error.detail or str(error))
+            raise
 
     def _request(self, service: SyncService, context: Context) -> RunRequest:  # noqa: ARG002 - see `PreflightAutomation`
         """What the DAG run asks for. Raises ConfigurationError."""
@@ -146,14 +163,16 @@ class SyncProspects(_SyncOperator):
 class ReportRun(_SyncOperator):
     """Close the run: the balance, the causes, some records. Red when it does not balance or too many were rejected."""
 
-    def execute(self, context: Context) -> dict[str, int]:  # noqa: ARG002 - Airflow's signature
+    def execute(self, context: Context) -> dict[str, int]:
         if not self.sync_run_id:
+            self._tell_not_begun(context)
             raise AirflowFailException("no run was opened: see the log of preflight")
         with self._service() as service:
             verdict = service.conclude(self._run_id())
-            dry_run = service.ledger.run(self._run_id()).dry_run
-            self.log.info("%s%s", "dry run, nothing was written: " if dry_run else "", verdict.balance())
+            run = service.ledger.run(self._run_id())
+            self.log.info("%s%s", "dry run, nothing was written: " if run.dry_run else "", verdict.balance())
             self._show(AuditLog(service.audit))
+            tell_ended(service, context, run, verdict)
         self.log.info("all outcomes: dynamics-sync log --run %s", self._run_id())
         if verdict.counts.rejected or verdict.counts.deferred:
             self.log.info("once corrected: DAG dynamics_retry, or dynamics-sync retry --run %s", self._run_id())
@@ -171,6 +190,14 @@ class ReportRun(_SyncOperator):
                 deferred=counts.deferred,
             )
         )
+
+    def _tell_not_begun(self, context: Context) -> None:
+        """Preflight has told of what it found wrong; whatever else kept it from its end is told of here."""
+        asked = context["ti"].xcom_pull(task_ids="preflight", key=ASKED)
+        if asked:
+            action, trigger = asked
+            with self._service() as service:
+                tell_not_begun(service, context, action, trigger, "Preflight did not come to its end: see its log.")
 
     def _show(self, audit: AuditLog) -> None:
         """Why prospects were not written, the rejected first, and links to some records."""

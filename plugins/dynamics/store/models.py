@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dynamics.core.ledger import LinkState, Outcome
+from dynamics.core.notices import Health
 
 SCHEMA = "sync"
 RUN_STATES = ("running", "succeeded", "failed")
@@ -269,6 +270,23 @@ class LinkCheck(Base):
     prospect_key: Mapped[int]
     table_name: Mapped[str]
     checked_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class NoticeState(Base):
+    """How the last run of an action by a trigger ended, and which notifiers (`waiting`) have still to hear of it.
+
+    `teller` is who tells them, until `telling_until`.
+    """
+
+    __tablename__ = "notice_state"
+    __table_args__ = (_one_of("health", (health.value for health in Health)),)
+    action: Mapped[str] = mapped_column(primary_key=True)
+    trigger: Mapped[str] = mapped_column(primary_key=True)
+    health: Mapped[str]
+    waiting: Mapped[list[str]] = mapped_column(server_default=NO_WORDS)
+    changed_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    teller: Mapped[UUID | None]
+    telling_until: Mapped[datetime | None]
 
 
 class PersonLock(Base):

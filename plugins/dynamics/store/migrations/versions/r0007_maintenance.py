@@ -1,4 +1,4 @@
-"""Since when a prospect's personal data is gone; until when it may be kept, of those stored before that was noted."""
+"""What maintenance and notices keep: whose personal data is gone, how far links were checked, who was told what."""
 
 from __future__ import annotations
 
@@ -16,6 +16,19 @@ STATEMENTS = (
         table_name TEXT NOT NULL,
         checked_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
         CONSTRAINT pk_link_check PRIMARY KEY (organization_id)
+    )
+    """,
+    """
+    CREATE TABLE sync.notice_state (
+        action TEXT NOT NULL,
+        trigger TEXT NOT NULL,
+        health TEXT NOT NULL,
+        waiting TEXT[] DEFAULT '{}'::text[] NOT NULL,
+        changed_at TIMESTAMP WITH TIME ZONE DEFAULT now() NOT NULL,
+        teller UUID,
+        telling_until TIMESTAMP WITH TIME ZONE,
+        CONSTRAINT pk_notice_state PRIMARY KEY (action, trigger),
+        CONSTRAINT ck_notice_state_health CHECK (health IN ('good', 'failed'))
     )
     """,
     # A time that nobody can read says nothing. Rows without one are read and not written.
