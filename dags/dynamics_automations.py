@@ -39,7 +39,7 @@ def syncing(action: str, interval_only: bool) -> None:
     run_id = preflight.output
     discover = DiscoverDue(task_id="discover", sync_run_id=run_id)
     sync = SyncProspects.partial(
-        task_id="sync", sync_run_id=run_id, map_index_template="worker {{ task.worker }}"
+        task_id="sync", sync_run_id=run_id, map_index_template="worker {{ task.worker + 1 }}"
     ).expand(worker=discover.output)
     report = ReportRun(task_id="report", sync_run_id=run_id, trigger_rule=TriggerRule.ALL_DONE)
     preflight >> discover >> sync >> report

@@ -75,7 +75,9 @@ def dynamics_retry() -> None:
     preflight = PreflightRetry(task_id="preflight")
     run_id = preflight.output
     discover = DiscoverProspects(task_id="discover", sync_run_id=run_id)
-    sync = SyncProspects.partial(task_id="sync", sync_run_id=run_id).expand(worker=discover.output)
+    sync = SyncProspects.partial(
+        task_id="sync", sync_run_id=run_id, map_index_template="worker {{ task.worker + 1 }}"
+    ).expand(worker=discover.output)
     report = ReportRun(task_id="report", sync_run_id=run_id, trigger_rule=TriggerRule.ALL_DONE)
     preflight >> discover >> sync >> report
 

@@ -18,6 +18,10 @@ class DynamicsPlugin(AirflowPlugin):
     """Routes, pages and links."""
 
     name = "dynamics"
+    # A plain link: in a frame of Airflow's, records could not be opened.
+    external_views = [  # noqa: RUF012 - Airflow's own way
+        {"name": "Dynamics runs", "href": "/dynamics/runs", "destination": "nav", "category": "browse"}
+    ]
     timetables = [OnRequestTimetable]  # noqa: RUF012 - Airflow's own way
 
     @cached_property

@@ -20,6 +20,7 @@ def get_provider_info() -> Json:
         "name": "Dynamics 365 sync",
         "description": "Carries captured prospects into Microsoft Dynamics 365 and proves what it did.",
         "connection-types": [_dynamics(), _captello()],
+        "extra-links": ["dynamics.operators.links.RunPageLink"],
     }
 
 

@@ -17,11 +17,13 @@ from airflow.sdk.exceptions import AirflowFailException
 
 from dynamics.assembly import SyncService, spare_the_collector
 from dynamics.core.capture import Selection
-from dynamics.core.ledger import Outcome, Run
+from dynamics.core.ledger import Outcome, Run, RunCounts
 from dynamics.errors import AccountError, ConfigurationError, Fault
 from dynamics.hooks.notifiers import notifier_faults
 from dynamics.hooks.service import sync_service
+from dynamics.operators.links import RunPageLink
 from dynamics.operators.telling import tell_ended, tell_not_begun
+from dynamics.reporting import outcome_lines
 from dynamics.run_request import RunRequest, outcomes_to_retry, retry_of, run_id_from
 from dynamics.store.audit import AuditLog
 
@@ -56,10 +58,15 @@ class _SyncOperator(ServiceOperator):
     """A task of a sync run."""
 
     template_fields = ("sync_run_id",)
+    operator_extra_links = (RunPageLink(),)
 
     def __init__(self, *, sync_run_id: str | None = None, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.sync_run_id = sync_run_id
+
+    def _log_table(self, outcomes: Mapping[str, int], causes: list[tuple[str, str, int]]) -> None:
+        for line in outcome_lines(outcomes, causes):
+            self.log.info("%s", line)
 
     def _run_id(self) -> uuid.UUID:
         return uuid.UUID(str(self.sync_run_id))
@@ -80,6 +87,7 @@ class PreflightRun(_SyncOperator):
             for line in str(error).splitlines():
                 self.log.error("%s", line)
             raise AirflowFailException(f"preflight: {error}") from None
+        self.sync_run_id = str(run.run_id)  # for the link to its page
         action = run.settings["action"]
         self.log.info("run %s%s: action %s", run.run_id, " (dry run)" if run.dry_run else "", run.action)
         self.log.info("account %s, organisation %s", run.account, run.organization_id)
@@ -157,6 +165,10 @@ class SyncProspects(_SyncOperator):
         spare_the_collector()
         with self._service() as service:
             drained = service.drain(self._run_id(), name)
+            causes = AuditLog(service.audit).causes(self._run_id(), ("rejected", "deferred"))[:CAUSES_SHOWN]
+        self._log_table({str(outcome): count for outcome, count in drained.outcomes.items()}, [])
+        for cause in causes:
+            self.log.info("in the whole run so far: %s", cause)
         return {str(outcome): count for outcome, count in sorted(drained.outcomes.items())}
 
 
@@ -171,7 +183,7 @@ class ReportRun(_SyncOperator):
             verdict = service.conclude(self._run_id())
             run = service.ledger.run(self._run_id())
             self.log.info("%s%s", "dry run, nothing was written: " if run.dry_run else "", verdict.balance())
-            self._show(AuditLog(service.audit))
+            self._show(AuditLog(service.audit), verdict.counts)
             tell_ended(service, context, run, verdict)
         self.log.info("all outcomes: dynamics-sync log --run %s", self._run_id())
         if verdict.counts.rejected or verdict.counts.deferred:
@@ -199,14 +211,18 @@ class ReportRun(_SyncOperator):
             with self._service() as service:
                 tell_not_begun(service, context, action, trigger, "Preflight did not come to its end: see its log.")
 
-    def _show(self, audit: AuditLog) -> None:
-        """Why prospects were not written, the rejected first, and links to some records."""
-        for outcome in (Outcome.REJECTED, Outcome.DEFERRED, Outcome.SKIPPED):
-            causes = audit.causes(self._run_id(), [outcome.value])
-            for cause in causes[:CAUSES_SHOWN]:
-                self.log.info("%s", cause)
-            if others := sum(cause.prospects for cause in causes[CAUSES_SHOWN:]):
-                self.log.info("%d %s for other reasons", others, outcome)
+    def _show(self, audit: AuditLog, counts: RunCounts) -> None:
+        """The outcomes, why prospects were not written, and links to some records."""
+        causes = audit.causes(self._run_id())
+        shown: list[tuple[str, str, int]] = []
+        others = Counter[str]()
+        for cause in causes:
+            if sum(outcome == cause.outcome for outcome, _, _ in shown) < CAUSES_SHOWN:
+                shown.append((cause.outcome, cause.why or "no reason given", cause.prospects))
+            else:
+                others[cause.outcome] += cause.prospects
+        shown += [(outcome, "other reasons", prospects) for outcome, prospects in others.items()]
+        self._log_table({name: getattr(counts, name) for name in ("selected", *Outcome)}, shown)
         for outcome in (Outcome.CREATED, Outcome.UPDATED):
             for row in audit.outcomes(self._run_id(), outcome=outcome.value, limit=RECORDS_SHOWN):
                 if row.record_url:  # a dry run has made none

@@ -10,7 +10,7 @@ import re
 from fastapi import FastAPI
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from dynamics.web import webhooks
+from dynamics.web import runs, webhooks
 from dynamics.web.doors import Check, Door, airflow_check
 
 OPEN = (webhooks.receive_signed,)
@@ -30,7 +30,9 @@ def create_app(desk: webhooks.Desk | None = None) -> FastAPI:
 def _behind_door(check: Check | None, desk: webhooks.Desk | None) -> FastAPI:
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.webhooks = desk or webhooks.airflow_desk()
+    app.state.reading = runs.airflow_reading()
     app.include_router(webhooks.router)
+    app.include_router(runs.router)
     app.add_middleware(Door, routes=app.router.routes, open_to_all=frozenset(OPEN), check=check)
     app.add_middleware(HiddenTokens)  # added last, it stands before all others
     return app
