@@ -145,6 +145,37 @@ class TestSchedules:
         assert found[-1].data_interval.end == pendulum.datetime(2026, 1, 1)
         assert dag.next_dagrun_info(last_automated_run_info=None) is None
 
+    @pytest.mark.parametrize(
+        ("schedule", "zone", "begin", "days", "runs"),
+        [
+            ("*/30 * * * *", "Europe/Berlin", (2026, 3, 28), 2, 94),  # one hour is missing
+            ("*/30 * * * *", "Europe/Berlin", (2026, 10, 24), 2, 98),  # one comes twice
+            ("*/30 * * * *", "America/New_York", (2026, 3, 7), 2, 94),
+            ("*/30 * * * *", "America/New_York", (2026, 10, 31), 2, 98),
+            ("30 2 * * *", "Europe/Berlin", (2026, 3, 27), 4, 4),  # a time that there is not
+            ("30 2 * * *", "Europe/Berlin", (2026, 10, 23), 4, 4),
+            ("0 0 31 * *", "UTC", (2026, 1, 1), 365, 7),
+        ],
+    )
+    def test_no_moment_is_left_out_or_comes_twice_when_clocks_change_or_months_are_short(
+        self,
+        airflow_database: None,
+        include: Path,
+        schedule: str,
+        zone: str,
+        begin: tuple[int, int, int],
+        days: int,
+        runs: int,
+    ) -> None:
+        write_include(include.parent, with_automation(schedule=f'"{schedule}"', timezone=zone))
+        dag = self._stored(parsed(), "dynamics_automation__drill")
+        start = pendulum.datetime(*begin, tz=zone)
+        found = list(dag.iter_dagrun_infos_between(start, start.add(days=days).subtract(seconds=1)))
+        intervals = [info.data_interval for info in found]
+        assert all(interval.start < interval.end for interval in intervals)
+        assert [interval.end for interval in intervals[:-1]] == [interval.start for interval in intervals[1:]]
+        assert len(found) == runs
+
     def test_all_tasks_of_a_run_are_few(self, bag: Any) -> None:
         for dag_id in ("dynamics_automation__drill", "dynamics_backfill__drill"):
             assert sorted(bag.dags[dag_id].task_ids) == ["discover", "preflight", "report", "sync"]
