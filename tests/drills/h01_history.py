@@ -9,7 +9,6 @@ from __future__ import annotations
 import random
 import time
 from collections import Counter
-from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
@@ -22,38 +21,41 @@ from tests.drills.world import World
 COUNT, CHANGED, MONTHS = 50_000, 500, 12
 DAG = "dynamics_backfill__drill"
 YEAR = ("--from-date", "2025-01-01", "--to-date", "2025-12-01")
+QUARTER = ("--from-date", "2025-01-01", "--to-date", "2025-03-01")
 ACTIVE = "3"
 PATIENCE_S = 1_500.0
 TITLE = "Director"
 
 
 def drill(world: World, seed: int, count: int = COUNT, changed: int = CHANGED) -> Verdict:
-    """Backfill the year, change some prospects, backfill it again, rehearse it; judge after each."""
+    """Backfill the year, change some prospects, backfill it again, rehearse a quarter; judge after each."""
     chosen = random.Random(seed)
     people = _people(count, chosen)
     for start in range(0, count, 5_000):
         world.crm.control("POST", "seed", {"prospects": people[start : start + 5_000]})
     write_action(world, {"schedule": '"*/5 * * * *"', "workers": "4"})
-    selected = sum(len({s["captured_at"][:7] for s in person["submissions"]}) for person in people)
+    months = [{s["captured_at"][:7] for s in person["submissions"]} for person in people]
+    selected = sum(map(len, months))
+    quarter = sum(len(each & {"2025-01", "2025-02", "2025-03"}) for each in months)
     wrong: list[str] = []
     with airflow(world, [DAG]) as running:
         try:
             running.pause(DAG, paused=False)
-            first_s = _backfill(running, "first", wrong)
-            wrong += _judge(world, count, selected, {"created": count, "unchanged": selected - count})
+            first_s = _backfill(running, "first", wrong, *YEAR)
+            wrong += _judge(world, 1, selected, {"created": count, "unchanged": selected - count})
             wrong += load.right_records(world, count)
             victims = chosen.sample(people, changed)
             for person in victims:
                 edit = {"action": "change", "id": person["id"], "values": {"job_title": TITLE}}
                 world.crm.control("POST", "capture/edit", edit)
-            again_s = _backfill(running, "second", wrong, "--reprocess-behavior", "completed")
+            again_s = _backfill(running, "second", wrong, *YEAR, "--reprocess-behavior", "completed")
             changes = {"updated": changed, "unchanged": selected - changed}
-            wrong += _judge(world, count, selected, changes, before=1)
+            wrong += _judge(world, 2, selected, changes)
             numbers = {int(person["id"][4:]) for person in victims}
             wrong += load.right_records(world, count, numbers)
             conf = ("--dag-run-conf", '{"dry_run": true}')
-            _backfill(running, "rehearsed", wrong, "--reprocess-behavior", "completed", *conf)
-            wrong += _judge(world, count, selected, {"unchanged": selected}, before=2, dry_run=True)
+            _backfill(running, "rehearsed", wrong, *QUARTER, "--reprocess-behavior", "completed", *conf)
+            wrong += _judge(world, 3, quarter, {"unchanged": quarter}, months=3, dry_run=True)
             wrong += load.right_records(world, count, numbers)
         except RuntimeError as error:
             return Verdict([str(error), *running.ends_of_logs()])
@@ -100,7 +102,7 @@ def _submission(prospect_id: str, number: int, at: datetime) -> dict[str, Any]:
 def _backfill(running: Scheduler, which: str, wrong: list[str], *words: str) -> float:
     """`airflow backfill create` for the year, to the end of its runs. Returns the seconds that took."""
     began = time.monotonic()
-    running.command("backfill", "create", "--dag-id", DAG, *YEAR, "--max-active-runs", ACTIVE, *words)
+    running.command("backfill", "create", "--dag-id", DAG, "--max-active-runs", ACTIVE, *words)
     running.wait(lambda: _is_over(running), f"for the {which} backfill", PATIENCE_S)
     wrong += [f"{which}: a run is {run['state']}" for run in running.runs(DAG) if run["state"] != "success"]
     return time.monotonic() - began
@@ -112,26 +114,21 @@ def _is_over(running: Scheduler) -> bool:
 
 
 def _judge(
-    world: World,
-    count: int,
-    selected: int,
-    expected: dict[str, int],
-    before: int = 0,
-    dry_run: bool = False,
-) -> Sequence[str]:
-    """What the runs of the newest backfill have selected and how that ended. `before`: backfills before this one."""
-    runs = world.sql(
-        "SELECT * FROM sync.audit_run ORDER BY started_at OFFSET :n", n=before * MONTHS
-    )  # of a DAG run that is cleared the former run stays
-    wrong = [] if len(runs) == MONTHS else [f"{len(runs)} runs instead of {MONTHS}"]
+    world: World, nth: int, selected: int, expected: dict[str, int], months: int = MONTHS, dry_run: bool = False
+) -> list[str]:
+    """What the runs of the nth backfill have selected and how that ended. Of a DAG run that is cleared the run before
+    stays."""
+    before = (nth - 1) * MONTHS
+    runs = world.sql("SELECT * FROM sync.audit_run ORDER BY started_at OFFSET :n", n=before)
+    wrong = [] if len(runs) == months else [f"backfill {nth} has {len(runs)} runs instead of {months}"]
     told = {word: sum(run[word] for run in runs) for word in oracles.WORDS}
     told = {word: n for word, n in told.items() if n}
     if told != {word: n for word, n in expected.items() if n}:
-        wrong.append(f"backfill {before + 1} of {count}: {told} instead of {expected}")
+        wrong.append(f"backfill {nth}: {told} instead of {expected}")
     if sum(run["selected"] for run in runs) != selected:
-        wrong.append(f"backfill {before + 1} selected {sum(run['selected'] for run in runs)} instead of {selected}")
+        wrong.append(f"backfill {nth} selected {sum(run['selected'] for run in runs)} instead of {selected}")
     if any(run["dry_run"] is not dry_run or run["trigger"] != "backfill" for run in runs):
-        wrong.append(f"backfill {before + 1}: triggers or dry runs are not as asked for")
+        wrong.append(f"backfill {nth}: triggers or dry runs are not as asked for")
     return wrong
 
 
