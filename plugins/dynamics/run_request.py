@@ -10,6 +10,7 @@ from typing import Any
 from dynamics.core.capture import Selection
 
 CAPTELLO = "captello_default"
+WEBHOOK = "webhook"
 
 
 @dataclass(frozen=True)
@@ -19,7 +20,7 @@ class RunRequest:
     action: str
     trigger: str
     overrides: Mapping[str, Any]
-    source: str = "captello"  # "captello" | "file"
+    source: str = "captello"  # "captello" | "file" | "webhook"
     source_connection: str = CAPTELLO
     file: str | None = None
     selection: Selection = field(default_factory=Selection)

@@ -93,6 +93,19 @@ UPDATE sync.webhook_errand e
   FROM {_KEYS} AND e.done_at IS NULL
 """)  # noqa: S608 - a constant
 
+_DROP = sa.text("""
+WITH dropped AS (
+    UPDATE sync.webhook_errand SET done_at = now(), lease_until = NULL, code = 'not_answered'
+     WHERE action = :action AND done_at IS NULL RETURNING source, delivery_id
+), closed AS (
+    UPDATE sync.webhook_delivery d SET state = 'done', handled_at = now()
+      FROM dropped WHERE d.source = dropped.source AND d.delivery_id = dropped.delivery_id AND d.state = 'sorted'
+       AND NOT EXISTS (SELECT 1 FROM sync.webhook_errand e WHERE e.source = d.source AND e.delivery_id = d.delivery_id
+                          AND e.done_at IS NULL AND e.action <> :action)
+)
+SELECT 1 FROM dropped
+""")
+
 _OPEN = sa.text(
     "SELECT action, count(*) AS errands FROM sync.webhook_errand WHERE done_at IS NULL GROUP BY action ORDER BY action"
 )
@@ -177,6 +190,10 @@ class Inbox:
         """Give errands back, to be taken again after so many seconds. `code`: a word for why."""
         more = {"after_s": after_s, "code": code}
         self._on(action, errands, "put off errands", lambda c, given: c.execute(_PUT_OFF, given | more))
+
+    def drop(self, action: str) -> int:
+        """Close the errands of an action that answers deliveries no more. Returns how many there were."""
+        return self._database.run("drop errands", lambda c: len(c.execute(_DROP, {"action": action}).all()))
 
     def open(self) -> dict[str, int]:
         """How many errands each action has to do."""

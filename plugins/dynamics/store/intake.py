@@ -106,14 +106,11 @@ class Intake(LedgerPart):
     def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         if not prospects:
             return 0
-        ids = rows_json([found.prospect.prospect_id for found in prospects])
-        items = {"run_id": run_id, "source": source, "prospect_ids": ids}
+        ids = [found.prospect.prospect_id for found in prospects]
 
         def work(connection: sa.Connection) -> int:
             keep_newest(connection, source, prospects)
-            added = connection.execute(_ADD_ITEMS, items).rowcount
-            connection.execute(_TOUCH, {"run_id": run_id})
-            return added
+            return add_items(connection, run_id, source, ids)
 
         return self._database.run("store prospects", work)
 
@@ -134,6 +131,14 @@ class Intake(LedgerPart):
 def keep_newest(connection: sa.Connection, source: str, prospects: Sequence[DiscoveredProspect]) -> None:
     """Store the prospects of a page, where they say anything new."""
     connection.execute(_STORE, {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)})
+
+
+def add_items(connection: sa.Connection, run_id: UUID, source: str, prospect_ids: Sequence[str]) -> int:
+    """Give a run work items for stored prospects. Returns how many it had not yet."""
+    items = {"run_id": run_id, "source": source, "prospect_ids": rows_json(prospect_ids)}
+    added = connection.execute(_ADD_ITEMS, items).rowcount
+    connection.execute(_TOUCH, {"run_id": run_id})
+    return added
 
 
 def _row(found: DiscoveredProspect) -> dict[str, object]:

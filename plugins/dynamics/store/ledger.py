@@ -1,13 +1,14 @@
 """The ledger on PostgreSQL: `dynamics.sync.ports.Ledger`, put together from its parts.
 
 Each method is one short transaction of a few statements over whole batches, and safe to repeat. The parts: `runs`,
-`intake` (discovery), `work` (the queue), `persons`, `attempts`, `settling`, `extras`; and `snapshots`, which the engine
-does not know of.
+`intake` (discovery), `work` (the queue), `persons`, `attempts`, `settling`, `extras`; and `snapshots` and `enlisting`,
+which the engine does not know of.
 """
 
 from __future__ import annotations
 
 from dynamics.store.attempts import Attempts
+from dynamics.store.enlisting import Enlisting
 from dynamics.store.extras import Extras
 from dynamics.store.intake import Intake
 from dynamics.store.persons import Persons
@@ -17,7 +18,7 @@ from dynamics.store.snapshots import Snapshots
 from dynamics.store.work import Work
 
 
-class PostgresLedger(Runs, Intake, Work, Persons, Attempts, Settling, Extras, Snapshots):
+class PostgresLedger(Runs, Intake, Work, Persons, Attempts, Settling, Extras, Snapshots, Enlisting):
     """The ledger in the audit database `engine` leads to. Threads and processes may share it freely.
 
     Raises:
