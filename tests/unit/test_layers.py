@@ -38,7 +38,7 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "dataverse": ("core", "sync.ports", *GROUND),
     "captello": ("core", "sync.ports", *GROUND),
     "store": ("core", "sync.ports", *GROUND),
-    "config": ("core", "dataverse.account", "captello.account", *GROUND),
+    "config": ("core", "dataverse.account", "captello.account", "captello.template", *GROUND),
     "preflight": ("config", "core", "store", "sync.ports", *GROUND),
     "reporting": ("core", "preflight", *GROUND),
     "run_request": ("core",),
