@@ -156,8 +156,9 @@ class Clerk:
         for source in wanted:
             ids = [prospect_id for of, prospect_id in fresh if of == source]
             self._service.ledger.enlist(run.run.run_id, source, ids)
-        by_name = self._vetted is not None and self._vetted.action.duplicates.match_by is MatchBy.EMAIL_OR_NAME
-        self._service.ledger.group_persons(run.run.run_id, by_name=by_name)
+        if len(fresh) > 1:  # nothing else of the run is unsettled: it was drained before more is taken
+            by_name = self._vetted is not None and self._vetted.action.duplicates.match_by is MatchBy.EMAIL_OR_NAME
+            self._service.ledger.group_persons(run.run.run_id, by_name=by_name)
         run.members |= fresh
         self._enlisted = True
 

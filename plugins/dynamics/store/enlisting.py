@@ -8,7 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from dynamics.core.capture import DiscoveredProspect
-from dynamics.store.intake import add_items, keep_newest
+from dynamics.store.intake import DISCOVERED, add_items, keep_newest
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
 
@@ -50,8 +50,14 @@ class Enlisting(LedgerPart):
         return {row.prospect_id: row.revision for row in found}
 
     def enlist(self, run_id: UUID, source: str, prospect_ids: Collection[str]) -> None:
-        """Add work items for stored prospects; those that the run has already stay as they are."""
-        self._database.run("enlist", lambda connection: add_items(connection, run_id, source, list(prospect_ids)))
+        """Add work items for stored prospects; those that the run has already stay as they are. The run counts as
+        discovered: with several unsettled items `group_persons` is called besides."""
+
+        def work(connection: sa.Connection) -> None:
+            add_items(connection, run_id, source, list(prospect_ids))
+            connection.execute(DISCOVERED, {"run_id": run_id})
+
+        self._database.run("enlist", work)
 
     def touch_runs(self, run_ids: Collection[UUID]) -> None:
         """Somebody is there for these runs, though there may be nothing to do."""

@@ -46,7 +46,7 @@ ON CONFLICT DO NOTHING
 
 _TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
 
-_DISCOVERED = sa.text("""
+DISCOVERED = sa.text("""
 UPDATE sync.sync_run SET touched_at = statement_timestamp(), discovered_at = statement_timestamp()
  WHERE run_id = :run_id
 """)
@@ -123,7 +123,7 @@ class Intake(LedgerPart):
             while connection.execute(_MERGE_GROUPS).rowcount:
                 connection.execute(_FOLLOW)
             connection.execute(_APPLY_GROUPS, {"run_id": run_id})
-            connection.execute(_DISCOVERED, {"run_id": run_id})
+            connection.execute(DISCOVERED, {"run_id": run_id})
 
         self._database.run("group persons", work)
 
