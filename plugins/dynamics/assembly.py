@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
@@ -116,9 +116,18 @@ class SyncService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.forget()
+        self.audit.dispose()
+
+    def of_a_thread(self) -> SyncService:
+        """The same for one thread of several: what it learns of accounts is its own. Forget it in the end."""
+        return replace(self)
+
+    def forget(self) -> None:
+        """Close what was learnt of accounts."""
         for _account, known in self._known.values():
             known.close()
-        self.audit.dispose()
+        self._known.clear()
 
     @cached_property
     def _known(self) -> dict[str, tuple[DataverseAccount, Known]]:

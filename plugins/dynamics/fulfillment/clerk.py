@@ -74,7 +74,8 @@ class Clerk:
         self.blocked: AccountError | TransientError | None = None
         self.turned_bad = False  # it went well before
         self._listener = listener
-        self._service, self._inbox, self._request, self._worker = service, inbox, request, worker
+        self._service, self._inbox = service.of_a_thread(), inbox
+        self._request, self._worker = request, worker
         self._in_hand: list[Errand] = []
         self._enlisted = False  # those in hand are in the run
         self._open: _OpenRun | None = None
@@ -82,7 +83,7 @@ class Clerk:
         self._files: Fingerprint = ()
         self._drainer: Drainer | None = None
         self._stack = ExitStack()
-        self._look_up = LookUp(service.captello)
+        self._look_up = LookUp(self._service.captello)
         self._retry_at = self._left_overs_at = float("-inf")
         self._pause_s = 0.0
 
@@ -316,6 +317,7 @@ class Clerk:
         finally:
             self._cool_down()
             self._look_up.close()
+            self._service.forget()
 
 
 def request_of(action: str, dag_id: str | None, dag_run_id: str | None) -> RunRequest:
