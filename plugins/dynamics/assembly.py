@@ -14,13 +14,14 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
-from functools import cached_property
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
 
+from dynamics.automations import Backlog, automation_of, backlog, read_by_cursor, taken
 from dynamics.captello.client import CaptelloClient
 from dynamics.captello.files import FileSource
 from dynamics.captello.source import CaptelloSource
@@ -32,7 +33,9 @@ from dynamics.config import (
     captello_account,
     dynamics_account,
     line_of,
+    list_actions,
     load_mapping_set,
+    read_action,
 )
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.drift import as_json, faults_since, from_json
@@ -41,21 +44,34 @@ from dynamics.core.forecast import Forecast
 from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
+from dynamics.core.where import Where
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.known import Known
 from dynamics.dataverse.local_budget import LocalBudget
-from dynamics.errors import ConfigurationError, Fault, TransientError
+from dynamics.draining import Drainer
+from dynamics.errors import ConfigurationError, Fault
 from dynamics.extras.making import ExtrasMaker, maker_of
 from dynamics.extras.resolving import Problem, resolve
 from dynamics.extras.resolving import check as check_extras
 from dynamics.preflight import Findings, Preflight
-from dynamics.run_request import CAPTELLO, RunRequest, frozen, selection_of
+from dynamics.retrying import take_up
+from dynamics.run_request import (
+    AUTOMATION,
+    BACKFILL,
+    CAPTELLO,
+    LEDGER,
+    WEBHOOK,
+    RunRequest,
+    frozen,
+    retried_of,
+    selection_of,
+)
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.discovery import discover
-from dynamics.sync.engine import LANES, LEASE_S, Engine
+from dynamics.sync.engine import LANES, LEASE_S
 from dynamics.sync.ports import Crm, Source
 
 log = logging.getLogger("dynamics.sync")
@@ -63,6 +79,34 @@ log = logging.getLogger("dynamics.sync")
 GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
 STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
+
+
+@dataclass(frozen=True)
+class Vetted:
+    """An action that was found in order, with what a run of it has to know. `seen`: what its tables looked like."""
+
+    request: RunRequest
+    action: SyncAction
+    mapping_hash: str
+    organization_id: uuid.UUID
+    seen: Mapping[str, Any]
+
+    def run(self, dag_run_id: str | None) -> Run:
+        """A run under a new id, not stored yet."""
+        request, action = self.request, self.action
+        return Run(
+            run_id=uuid.uuid4(),
+            action=action.name,
+            account=action.account,
+            trigger=request.trigger,
+            dry_run=request.dry_run,
+            settings={"action": action.model_dump(mode="json"), "request": frozen(request), "seen": self.seen},
+            mapping_hash=self.mapping_hash,
+            organization_id=self.organization_id,
+            dag_id=request.dag_id,
+            dag_run_id=dag_run_id,
+            clear_number=request.clear_number,
+        )
 
 
 @dataclass(frozen=True)
@@ -88,9 +132,18 @@ class SyncService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.forget()
+        self.audit.dispose()
+
+    def of_a_thread(self) -> SyncService:
+        """The same for one thread of several: what it learns of accounts is its own. Forget it in the end."""
+        return replace(self)
+
+    def forget(self) -> None:
+        """Close what was learnt of accounts."""
         for _account, known in self._known.values():
             known.close()
-        self.audit.dispose()
+        self._known.clear()
 
     @cached_property
     def _known(self) -> dict[str, tuple[DataverseAccount, Known]]:
@@ -110,6 +163,10 @@ class SyncService:
         Raises:
             ConfigurationError: the faults. AccountError, TransientError: the organisation could not be asked.
         """
+        return self.begin(self.vet(request), request.dag_run_id)
+
+    def vet(self, request: RunRequest) -> Vetted:
+        """Preflight alone. Raises as `open_run`."""
         look = self._preflight()
         findings = look.look(request.action, request.overrides)
         with findings.collecting():
@@ -120,24 +177,12 @@ class SyncService:
         look.remember(findings, told=False)
         for change in findings.changes:
             log.warning("%s%s", change, ": prospects will be rejected for it" if change.rejects else "")
-        run = self.ledger.open_run(
-            Run(
-                run_id=uuid.uuid4(),
-                action=action.name,
-                account=action.account,
-                trigger=request.trigger,
-                dry_run=request.dry_run,
-                settings={
-                    "action": action.model_dump(mode="json"),
-                    "request": frozen(request),
-                    "seen": {table: as_json(seen) for table, seen in findings.seen.items()},
-                },
-                mapping_hash=mappings.digest,
-                organization_id=organization.organization_id,
-                dag_id=request.dag_id,
-                dag_run_id=request.dag_run_id,
-            )
-        )
+        seen = {table: as_json(columns) for table, columns in findings.seen.items()}
+        return Vetted(request, action, mappings.digest, organization.organization_id, seen)
+
+    def begin(self, vetted: Vetted, dag_run_id: str | None) -> Run:
+        """Store a run of what was found in order. One preflight may be followed by several runs."""
+        run = self.ledger.open_run(vetted.run(dag_run_id))
         self._budget(run, run.account).answers()
         stale_s = STALE_AFTER_LEASES * lease_seconds()
         self.ledger.abandon_stale_runs(run.account, run.organization_id, stale_s, run.run_id)
@@ -173,8 +218,8 @@ class SyncService:
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
             self._file_source(request.file).check()
-        else:
-            with self._captello(request.source_connection) as captello:
+        elif request.source not in (LEDGER, WEBHOOK):  # a delivery says what is looked up, and where
+            with self.captello(request.source_connection) as captello:
                 captello.test()
 
     def _located(self, action: SyncAction, problems: Iterable[Problem]) -> list[Fault]:
@@ -196,48 +241,56 @@ class SyncService:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
         run = self.ledger.run(run_id)
         request = run.settings["request"]
-        policy, selection = _action(run).policy(), selection_of(request)
+        action, selection = _action(run), selection_of(request)
+        if request["source"] == LEDGER:
+            return take_up(run, action.policy(), retried_of(request), self.ledger, self.clock, on_stored)
         with self._source(request) as source:
-            return discover(run, policy, source, selection, self.ledger, self.clock, on_stored)
+            if run.trigger == AUTOMATION:
+                return read_by_cursor(run, action, source, self.ledger, self.clock, lease_seconds(), on_stored)
+            wanted = partial(taken, where=_where(run, action))
+            return discover(run, action.policy(), source, selection, self.ledger, self.clock, on_stored, wanted)
+
+    def workers(self, run_id: uuid.UUID) -> int:
+        """How many workers the automation of the run's action allows, as it was when the run began."""
+        return automation_of(_action(self.ledger.run(run_id))).workers
+
+    def backlogs(self) -> list[Backlog]:
+        """How far each automation is behind, by action. Of those whose file can be read and whose account was used."""
+        found = []
+        for name in list_actions(self.include):
+            action = read_action(self.include, name).action
+            if action is None or action.triggers.automation is None:
+                continue
+            organization_id = self.ledger.bound_organization(action.account)
+            if organization_id is not None:
+                found.append(backlog(action, organization_id, self.ledger, lease_seconds()))
+        return found
 
     def drain(
         self, run_id: uuid.UUID, worker: str, on_settled: Callable[[Counter[Outcome]], None] = lambda _: None
     ) -> Drained:
         """Work on the run until nothing is left. Raises as `Engine.drain`."""
         run = self.ledger.run(run_id)
+        with self.warmed(run) as drainer:
+            return drainer.drain(run, worker, on_settled)
+
+    @contextmanager
+    def warmed(self, run: Run) -> Iterator[Drainer]:
+        """What drains this run, and others of the same action, mapping and organisation after it."""
         action = _action(run)
         mappings = self._same_mappings(run, action)
         wish = action.extras.wish(mappings.values)
         guard = _guard(run, action, mappings.tables)
         with self._client(action.account, self._budget(run, action.account), guard) as client:
-            told = 0
-
-            def settled(outcomes: Counter[Outcome]) -> None:
-                nonlocal told
-                told += self._tell_requests(run_id, client.requests - told)
-                on_settled(outcomes)
-
-            engine = Engine(
-                run=run,
+            yield Drainer(
                 policy=action.policy(),
                 mappings={name: with_columns(table, wish) for name, table in mappings.tables.items()},
                 ledger=self.ledger,
-                crm=client,
+                client=client,
                 clock=self.clock,
                 extras=self._extras(run, action, mappings, client),
                 lease_s=lease_seconds(),
-                on_settled=settled,
             )
-            return engine.drain(worker)
-
-    def _tell_requests(self, run_id: uuid.UUID, requests: int) -> int:
-        """Count requests for the run. A statistic: when the database is away they are told with the next chunk."""
-        try:
-            self.ledger.add_requests(run_id, requests)
-        except TransientError as error:
-            log.warning("requests of run %s: %s", run_id, error)
-            return 0
-        return requests
 
     def conclude(self, run_id: uuid.UUID, max_rejected_percent: float | None = None) -> Verdict:
         """Judge and close the run. Nothing is raised: the face decides how red looks."""
@@ -267,6 +320,10 @@ class SyncService:
             known=self._known_of(account, connected, afresh),
         )
 
+    def connect(self, account: str, organization_id: uuid.UUID) -> DataverseClient:
+        """An account's organisation, to be closed again, within the request limits that all workers share."""
+        return self._client(account, self._shared_budget(account, organization_id))
+
     def _known_of(self, name: str, account: DataverseAccount, afresh: bool = False) -> Known:
         """What preflight, which asks afresh, has learnt serves the worker behind it, if the connection is the same."""
         before = self._known.get(name)
@@ -278,10 +335,12 @@ class SyncService:
         return self._known[name][1]
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
+        return self._shared_budget(account, run.organization_id, urgent=run.trigger == "fulfillment")
+
+    def _shared_budget(self, account: str, organization_id: uuid.UUID, urgent: bool = False) -> DatabaseBudget:
         users = dynamics_account(self.connection_of(account)).users
-        urgent = run.trigger == "fulfillment"
         lease_s = min(lease_seconds(), SLOT_LEASE_S)
-        return DatabaseBudget(self.audit, run.organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
+        return DatabaseBudget(self.audit, organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
 
     def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
         mappings = load_mapping_set(self.include, action.mapping)
@@ -300,10 +359,11 @@ class SyncService:
         if request["source"] == "file":
             yield self._file_source(request["file"])
         else:
-            with self._captello(request["source_connection"]) as captello:
+            with self.captello(request["source_connection"]) as captello:
                 yield CaptelloSource(captello)
 
-    def _captello(self, connection_id: str) -> CaptelloClient:
+    def captello(self, connection_id: str) -> CaptelloClient:
+        """A client of a source, to be closed again. Raises ConfigurationError."""
         account = captello_account(self.connection_of(connection_id))
         return CaptelloClient(account, clock=self.clock, on_token=self.on_token)
 
@@ -336,10 +396,12 @@ def lease_seconds() -> float:
 
 def _forbidden(action: SyncAction, trigger: str) -> list[Fault]:
     """An action says which triggers may start it."""
-    if trigger != "bulk" or action.triggers.bulk:
-        return []
-    remedy = "Choose another action, or set `bulk: true` there."
-    return [Fault(f"include/actions/{action.name}.yaml", None, "does not allow bulk runs.", remedy)]
+    file = f"include/actions/{action.name}.yaml"
+    if trigger == "bulk" and not action.triggers.bulk:
+        return [Fault(file, None, "does not allow bulk runs.", "Choose another action, or set `bulk: true` there.")]
+    if trigger in (AUTOMATION, BACKFILL) and action.triggers.automation is None:
+        return [Fault(file, None, "has no automation.", "Give it one, or choose another action.")]
+    return []
 
 
 def _guard(run: Run, action: SyncAction, mappings: Mapping[str, MappingTable]) -> Callable[[TableMetadata], None]:
@@ -367,6 +429,12 @@ def _missing_users(action: SyncAction, mappings: MappingSet) -> list[Problem]:
         f"Write it: from,to with e-mail addresses of users, in include/mappings/{mappings.name}/values/{table}.csv."
     )
     return [Problem("owner", f"There is no value table '{table}'.", remedy)]
+
+
+def _where(run: Run, action: SyncAction) -> Where:
+    """What a backfill takes of what it finds; runs by hand take all."""
+    automation = action.triggers.automation if run.trigger == BACKFILL else None
+    return automation.where.rule() if automation is not None else Where()
 
 
 def _action(run: Run) -> SyncAction:

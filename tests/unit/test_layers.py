@@ -12,13 +12,19 @@ PACKAGE = Path(__file__).resolve().parents[2] / "plugins" / "dynamics"
 GROUND = ("errors", "clock", "killpoints")  # stand on nothing of ours but each other and the ports' types
 EDGES = (
     "assembly",
+    "automations",
     "captello",
     "config",
     "core",
     "dataverse",
+    "draining",
     "extras",
+    "fulfillment",
+    "maintenance",
+    "notices",
     "preflight",
     "reporting",
+    "retrying",
     "run_request",
     "store",
     "sync",
@@ -30,24 +36,32 @@ MAY_IMPORT: dict[str, tuple[str, ...]] = {
     "killpoints": ("errors",),
     "clock": ("errors", "sync.ports"),
     "provider": (),
+    "timetables": (),
     "core": ("errors",),
     "sync": ("core", *GROUND),
     "extras": ("core", "sync.ports", "sync.records", *GROUND),
     "dataverse": ("core", "sync.ports", *GROUND),
     "captello": ("core", "sync.ports", *GROUND),
     "store": ("core", "sync.ports", *GROUND),
-    "config": ("core", "dataverse.account", "captello.account", *GROUND),
+    "config": ("core", "dataverse.account", "captello.account", "captello.template", *GROUND),
     "preflight": ("config", "core", "store", "sync.ports", *GROUND),
+    "automations": ("config", "core", "store", "sync", *GROUND),
     "reporting": ("core", "preflight", *GROUND),
-    "run_request": ("core",),
+    "run_request": ("core", *GROUND),
+    "retrying": ("core", "run_request", "store", "sync.ports", *GROUND),
     "assembly": (*EDGES, *GROUND),
+    "notices": ("core", "store", *GROUND),
+    "maintenance": (*EDGES, *GROUND),
+    "draining": ("core", "dataverse", "extras", "store", "sync", *GROUND),
+    "fulfillment": (*EDGES, *GROUND),
     "hooks": (*EDGES, *GROUND),
     "operators": ("hooks", *EDGES, *GROUND),
-    "web": (*EDGES, *GROUND),
+    "web": ("hooks", *EDGES, *GROUND),
     "rehearsal": (*EDGES, *GROUND),
     "terminal": ("reporting", *GROUND),
     "cli_map": ("rehearsal", "terminal", *EDGES, *GROUND),
-    "cli": ("cli_map", "rehearsal", "terminal", *EDGES, *GROUND),
+    "cli_running": ("terminal", *EDGES, *GROUND),
+    "cli": ("cli_map", "cli_running", "rehearsal", "terminal", *EDGES, *GROUND),
 }
 
 
@@ -128,4 +142,25 @@ def test_core_is_pure() -> None:
             names = [alias.name for alias in node.names] if isinstance(node, ast.Import) else []
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found += [f"{name}: {used}" for used in names if used.partition(".")[0] in impure]
+    assert found == []
+
+
+def test_only_backfills_look_at_the_dates_of_a_run() -> None:
+    """What an automation selects is no matter of intervals or logical dates: both are nothing to go by in Airflow 3."""
+    dates = {"data_interval_start", "data_interval_end", "logical_date", "execution_date", "ds", "ts"}
+    sources = {**MODULES, **{f"dags/{path.name}": path for path in (PACKAGE.parents[1] / "dags").glob("*.py")}}
+    found = []
+    for name, path in sources.items():
+        tree = ast.parse(path.read_text())
+        allowed = {node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_interval"}
+        inside = {id(node) for function in allowed for node in ast.walk(function)}
+        found += [
+            f"{name}: {node.attr if isinstance(node, ast.Attribute) else node.value}"
+            for node in ast.walk(tree)
+            if id(node) not in inside
+            and (
+                (isinstance(node, ast.Attribute) and node.attr in dates)
+                or (isinstance(node, ast.Constant) and node.value in dates)
+            )
+        ]
     assert found == []

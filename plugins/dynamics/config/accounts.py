@@ -7,6 +7,7 @@ Microsoft Dataverse".
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -17,6 +18,7 @@ from pydantic import SecretStr
 
 from dynamics.captello.account import Auth, CaptelloAccount, parse_origin
 from dynamics.config.connections import ConnectionFields
+from dynamics.config.webhook_template import webhook_template
 from dynamics.config.wording import nearest
 from dynamics.dataverse.account import DataverseAccount, parse_authority, parse_environment_url
 from dynamics.errors import ConfigurationError, Fault
@@ -30,8 +32,10 @@ DYNAMICS_EXTRA = (
     "sandbox",
     "ca_bundle",
 )
-CAPTELLO_EXTRA = ("auth", "account_id", "webhook_secret", "ca_bundle")
+CAPTELLO_EXTRA = ("auth", "account_id", "webhook_secret", "webhook_template", "ca_bundle")
 DRIVER = "postgresql+psycopg"
+WEBHOOK_PREFIX = "whsec_"
+WEBHOOK_KEY_BYTES = 16  # the least that nobody can guess
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}")
@@ -87,9 +91,8 @@ def captello_account(fields: ConnectionFields) -> CaptelloAccount:
         form.fault("'API key or client secret' is empty.", "Fill it in.")
     if auth is Auth.CLIENT_CREDENTIALS:
         form.required(fields.login, "Client id")
-    webhook_secret = form.text("webhook_secret", "Webhook secret")
-    if webhook_secret and not webhook_secret.startswith("whsec_"):
-        form.fault("'Webhook secret' does not begin with whsec_.", "Copy the whole secret from the subscription.")
+    webhook_secret = form.webhook_secrets()
+    template = webhook_template(fields.extra.get("webhook_template"), form.fault)
     origin, ca_bundle = form.origin(), form.ca_bundle()
     account_id = form.text("account_id", "Account id")
     form.raise_faults()
@@ -100,6 +103,7 @@ def captello_account(fields: ConnectionFields) -> CaptelloAccount:
         client_id=fields.login,
         account_id=account_id,
         webhook_secret=SecretStr(webhook_secret) if webhook_secret else None,
+        webhook_template=template,
         ca_bundle=ca_bundle,
     )
 
@@ -137,6 +141,13 @@ def _is_file(text: str) -> bool:
     try:
         return Path(text).is_file()
     except (OSError, ValueError):  # far too long for a path, or with characters that no path has
+        return False
+
+
+def _is_long_key(secret: str) -> bool:
+    try:
+        return len(base64.b64decode(secret.removeprefix(WEBHOOK_PREFIX), validate=True)) >= WEBHOOK_KEY_BYTES
+    except ValueError:
         return False
 
 
@@ -199,6 +210,19 @@ class _Form:
         if word not in (*_TRUE, *_FALSE):
             self.fault(f"'{label}' is neither true nor false.", "Write true or false.")
         return word in _TRUE
+
+    def webhook_secrets(self) -> str | None:
+        """One secret, or two parted by blanks."""
+        value = self.text("webhook_secret", "Webhook secret")
+        parts = (value or "").split()
+        remedy = "Copy the whole secret from the subscription."
+        if not all(part.startswith(WEBHOOK_PREFIX) for part in parts):
+            self.fault("'Webhook secret' does not begin with whsec_.", remedy)
+        elif not all(map(_is_long_key, parts)):
+            self.fault(f"'Webhook secret' is no base64 of {WEBHOOK_KEY_BYTES} bytes or more after whsec_.", remedy)
+        if len(parts) > 2:
+            self.fault("'Webhook secret' holds more than two secrets.", "Keep the new one, and the old one for a day.")
+        return " ".join(parts) or None
 
     def authority(self, sandbox: bool) -> str | None:
         value = self.text("authority", "Authority")
