@@ -45,7 +45,9 @@ from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.where import Where
+from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.known import Known
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
 from dynamics.extras.making import ExtrasMaker, maker_of
@@ -90,7 +92,13 @@ class SyncService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        for _account, known in self._known.values():
+            known.close()
         self.audit.dispose()
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[DataverseAccount, Known]]:
+        return {}
 
     @cached_property
     def clock(self) -> SystemClock:
@@ -158,7 +166,7 @@ class SyncService:
 
     def _preflight(self) -> Preflight:
         def connect(account: str) -> DataverseClient:
-            return self._client(account, LocalBudget(clock=self.clock))
+            return self._client(account, LocalBudget(clock=self.clock), afresh=True)
 
         return Preflight(self.include, connect, self.ledger, self.ledger, self._extras_faults)
 
@@ -270,11 +278,28 @@ class SyncService:
         account: str,
         budget: LocalBudget | DatabaseBudget,
         guard: Callable[[TableMetadata], None] = lambda _: None,
+        afresh: bool = False,
     ) -> DataverseClient:
         connected = dynamics_account(self.connection_of(account))
         return DataverseClient(
-            connected, budget=budget, clock=self.clock, callers=LANES, on_token=self.on_token, guard=guard
+            connected,
+            budget=budget,
+            clock=self.clock,
+            callers=LANES,
+            on_token=self.on_token,
+            guard=guard,
+            known=self._known_of(account, connected, afresh),
         )
+
+    def _known_of(self, name: str, account: DataverseAccount, afresh: bool = False) -> Known:
+        """What preflight, which asks afresh, has learnt serves the worker behind it, if the connection is the same."""
+        before = self._known.get(name)
+        if before is not None and before[0] == account and not afresh:
+            return before[1]
+        if before is not None:
+            before[1].close()
+        self._known[name] = (account, Known())
+        return self._known[name][1]
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
         users = dynamics_account(self.connection_of(account)).users
