@@ -24,7 +24,7 @@ _SINGLE_RUN = {
     "2025-01-01 --to-date 2025-12-31` (or **Trigger > Backfill** here) brings in the prospects captured in these "
     "{every}s, one run a {every}. The newest revision wins, whatever came before. After a change of the mapping, "
     "`--reprocess-behavior completed` runs the same {every}s again; `--dag-run-conf '{{\"dry_run\": true}}'` writes "
-    "nothing.",
+    "nothing; to write after that takes both, with `false`.",
 }
 
 

@@ -85,18 +85,21 @@ SELECT statement_timestamp() AS now, c.at, c.read_at, coalesce(c.backlog, 0) AS 
 """)
 
 # Found by earlier automation runs: unsettled in one that nobody works on any more, or deferred. Of whom nothing is kept
-# any more, nothing can be synced.
+# any more, nothing can be synced. Runs are looked at before their items: each one once, however many items it has.
 _LEFT_OVER = sa.text(f"""
-WITH found AS MATERIALIZED (
-    SELECT i.prospect_key
-      FROM sync.sync_run r JOIN sync.work_item i USING (run_id)
+WITH silent AS MATERIALIZED (
+    SELECT r.run_id FROM sync.sync_run r
      WHERE {_MINE} AND r.trigger = '{AUTOMATION}' AND r.run_id <> :run_id
-       AND (r.state = 'running' OR r.open_items > 0) AND i.state <> 'settled'
+       AND (r.state = 'running' OR r.open_items > 0)
        AND (r.finished_at IS NOT NULL OR r.touched_at < statement_timestamp() - make_interval(secs => :silent_s))
-       AND NOT EXISTS (
+), dead AS MATERIALIZED (
+    SELECT s.run_id FROM silent s
+     WHERE NOT EXISTS (
            SELECT 1 FROM sync.work_item busy
-            WHERE busy.run_id = r.run_id AND busy.state IN ('claimed', 'sent')
+            WHERE busy.run_id = s.run_id AND busy.state IN ('claimed', 'sent')
               AND busy.lease_until > statement_timestamp())
+), found AS MATERIALIZED (
+    SELECT i.prospect_key FROM dead d JOIN sync.work_item i USING (run_id) WHERE i.state <> 'settled'
      UNION
     SELECT o.prospect_key
       FROM sync.sync_run r JOIN sync.outcome o USING (run_id)

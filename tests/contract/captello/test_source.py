@@ -71,6 +71,13 @@ def test_times_are_asked_for_in_utc(api: responses.RequestsMock, source: Source)
     assert numbers(source, Selection(captured_from=begin, captured_to=begin + timedelta(days=1))) == []
 
 
+def test_changes_are_asked_for_since_a_time_and_by_owner(api: responses.RequestsMock, source: Source) -> None:
+    listing(api, [item(1)], updated_since="2026-03-14T08:00:00.000Z", owner_id="usr_1")
+    listing(api, [item(2)], updated_since="2026-03-14T08:00:00.000Z", owner_id="usr_2")
+    since = datetime(2026, 3, 14, 9, tzinfo=timezone(timedelta(hours=1)))
+    assert numbers(source, Selection(updated_from=since, owner_ids=("usr_1", "usr_2"))) == [[1], [2]]
+
+
 def test_each_event_and_form_has_a_listing_and_a_prospect_comes_once(
     api: responses.RequestsMock, source: Source
 ) -> None:

@@ -28,6 +28,7 @@ OUTCOME_COLUMNS = (
 LINK_COLUMNS = (
     "account, organization_id, table_name, source, prospect_id, record_id, state, content_hash, linked_at, settled_at"
 )
+AUTOMATION_COLUMNS = "name, read_until, read_at, backlog"
 CONSTRAINTS = """
 SELECT c.conrelid::regclass::text AS owner, c.conname, pg_get_constraintdef(c.oid) AS definition
   FROM pg_constraint c JOIN pg_namespace n ON n.oid = c.connamespace WHERE n.nspname = 'sync' ORDER BY 1, 2
@@ -157,7 +158,12 @@ def test_migrations_and_models_describe_the_same_database(store: sa.Engine, empt
 
 @pytest.mark.parametrize(
     ("view", "columns"),
-    [("audit_run", RUN_COLUMNS), ("audit_outcome", OUTCOME_COLUMNS), ("audit_link", LINK_COLUMNS)],
+    [
+        ("audit_run", RUN_COLUMNS),
+        ("audit_outcome", OUTCOME_COLUMNS),
+        ("audit_link", LINK_COLUMNS),
+        ("audit_automation", AUTOMATION_COLUMNS),
+    ],
 )
 def test_the_public_views_have_exactly_the_columns_that_were_promised(
     store: sa.Engine, view: str, columns: str
