@@ -15,7 +15,7 @@ from dynamics.config import captello_account
 from dynamics.config.connections import connection_from_environment
 from dynamics.store.database import create_store
 from dynamics.store.inbox import Inbox
-from dynamics.web.app import _behind_door
+from dynamics.web.app import behind_door
 from dynamics.web.webhooks import Desk
 from tests.drills.watching import wait_for
 from tests.drills.world import World
@@ -43,7 +43,7 @@ def served(environment: Mapping[str, str], store: sa.Engine) -> Iterator[str]:
         raise HTTPException(401, "Not authenticated")
 
     outer = FastAPI()
-    outer.mount("/dynamics", _behind_door(nobody, Desk(account_of, Inbox(store))))
+    outer.mount("/dynamics", behind_door(nobody, Desk(account_of, Inbox(store))))
     server = uvicorn.Server(uvicorn.Config(outer, "127.0.0.1", 0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
