@@ -6,7 +6,7 @@ READY := $(VENV)/.ready
 # Compiled once at install, or every Airflow process pays two seconds more at its start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test lint lock docs drills bench clean
+.PHONY: help setup demo test lint lock docs drills bench bench-webhook clean
 help:            ## list what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
@@ -41,6 +41,9 @@ drills: $(READY) ## the reliability drills; ONLY="F02 F05" for some, SEEDS=3 for
 
 bench: $(READY)  ## the benchmarks, with ratios; SIZES="1000 100000" for other races than of 1,000 and 10,000 prospects
 	$(BIN)/python -m tests.bench $(SIZES)
+
+bench-webhook: $(READY) ## from webhook to record, alone and under load; CAPTURES=100 for fewer than 500
+	$(BIN)/python -m tests.bench.webhook $(CAPTURES)
 
 clean:           ## remove what make has made
 	rm -rf $(VENV) .demo .bench

@@ -113,7 +113,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "certificate,webhook_secret",
+            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "certificate,webhook_secret,webhook_template",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url,
             "AIRFLOW__API__SECRET_KEY": kept["session"],
             "AIRFLOW__API__BASE_URL": self.url,

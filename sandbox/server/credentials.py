@@ -52,7 +52,14 @@ def _read(path: Path) -> Credentials:
     stored = orjson.loads(path.read_bytes())
     for name in ("application_users", "organization_ids"):
         stored[name] = tuple(stored[name])
+    stored["capture_webhook_secret"] = _base64(stored["capture_webhook_secret"])  # of earlier releases
     return Credentials(**stored)
+
+
+def _base64(secret: str) -> str:
+    """In the alphabet of the Standard Webhooks convention, which is not that of addresses."""
+    prefix, mark, key = secret.partition("_")
+    return prefix + mark + key.translate(str.maketrans("-_", "+/"))
 
 
 def _make() -> Credentials:
@@ -62,6 +69,6 @@ def _make() -> Credentials:
         # The shape of Entra's own secrets, tilde included, so that a client's escaping is put to the test.
         client_secret=f"{secrets.token_urlsafe(3)}~{secrets.token_urlsafe(24)}",
         capture_key=secrets.token_urlsafe(24),
-        capture_webhook_secret=f"whsec_{secrets.token_urlsafe(24)}",
+        capture_webhook_secret=_base64(f"whsec_{secrets.token_urlsafe(24)}"),
         control_key=secrets.token_urlsafe(24),
     )

@@ -10,8 +10,10 @@ whatever becomes of those before them.
 
 from __future__ import annotations
 
+import itertools
 import os
 import signal
+import subprocess
 import sys
 import threading
 import time
@@ -19,7 +21,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import requests
 
@@ -62,28 +63,48 @@ def _measure(place: World, captures: int, loaded: bool) -> tuple[list[float], li
         wait_for(lambda: len(records(place, "w")) == 3, 60)
         if not loaded:
             return _timed(place, server, captures)
-        people = [prospect(f"b{number}") for number in range(LOAD)]
-        file = place.write_prospects(people)
-        with place.start("run", "--action", "drill", "--file", str(file)) as bulk:
-            try:
-                wait_for(lambda: place.crm.control("GET", "stats")["rows_written"].get("lead", 0) > 500)
-                measured = _timed(place, server, captures, is_loaded=lambda: bulk.poll() is None)
-            finally:
-                if bulk.poll() is None:
-                    os.killpg(bulk.pid, signal.SIGTERM)
-                bulk.communicate()
-        return measured
+        with bulk_loads(place):
+            return _timed(place, server, captures)
 
 
-def _timed(place: World, server: ApiServer, captures: int, is_loaded: Any = None) -> tuple[list[float], list[float]]:
-    sent, answers = post_captures(server, [f"c{number}" for number in range(captures)], A_SECOND, is_loaded)
+@contextmanager
+def bulk_loads(place: World) -> Iterator[None]:
+    """Loads of 20,000 new prospects one after the other, all the while; from when the first is well under way."""
+    over = threading.Event()
+    running: list[subprocess.Popen[str]] = []
+
+    def keep_loading() -> None:
+        for number in itertools.count():
+            people = [prospect(f"b{number}x{each}") for each in range(LOAD)]
+            file = place.write_prospects(people, f"load{number}.jsonl")
+            if over.is_set():
+                return
+            running.append(place.start("run", "--action", "drill", "--file", str(file)))
+            running[-1].communicate()
+
+    loading = threading.Thread(target=keep_loading)
+    loading.start()
+    try:
+        if not wait_for(lambda: place.crm.control("GET", "stats")["rows_written"].get("lead", 0) > 1_000):
+            raise RuntimeError("the load did not begin")
+        yield
+    finally:
+        over.set()
+        for bulk in running:
+            if bulk.poll() is None:
+                os.killpg(bulk.pid, signal.SIGTERM)
+        loading.join(120)
+
+
+def _timed(place: World, server: ApiServer, captures: int) -> tuple[list[float], list[float]]:
+    sent, answers = post_captures(server, [f"c{number}" for number in range(captures)], A_SECOND)
     wait_for(lambda: len(records(place, "c")) >= len(sent), 120)
     landed = records(place, "c")
     return [(landed[name] - at).total_seconds() for name, at in sent.items() if name in landed], answers
 
 
 def post_captures(
-    server: ApiServer, names: Sequence[str], a_second: float = 1000.0, while_true: Any = None
+    server: ApiServer, names: Sequence[str], a_second: float = 1000.0
 ) -> tuple[dict[str, datetime], list[float]]:
     """Post a capture for each name, evenly. E-mail address -> when it was sent; and how long each answer took."""
     sent: dict[str, datetime] = {}
@@ -112,8 +133,6 @@ def post_captures(
             wait_s = started + number / a_second - time.monotonic()
             if wait_s > 0:
                 time.sleep(wait_s)
-            if while_true is not None and not while_true():
-                break
             posting.append(senders.submit(post, name))
         for future in posting:
             future.result()

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
+import sqlalchemy as sa
 import uvicorn
 from fastapi import FastAPI, HTTPException, Request
 
@@ -14,7 +15,7 @@ from dynamics.config import captello_account
 from dynamics.config.connections import connection_from_environment
 from dynamics.store.database import create_store
 from dynamics.store.inbox import Inbox
-from dynamics.web.app import _behind_door
+from dynamics.web.app import behind_door
 from dynamics.web.webhooks import Desk
 from tests.drills.watching import wait_for
 from tests.drills.world import World
@@ -22,8 +23,18 @@ from tests.drills.world import World
 
 @contextmanager
 def served_app(world: World) -> Iterator[str]:
-    """Serve the app at /dynamics, its connections as the world has them. Gives its origin. Nobody may enter."""
-    environment = world.environment()
+    """Serve the app of a world. See `served`."""
+    store = create_store(world.audit_url)
+    try:
+        with served(world.environment(), store) as origin:
+            yield origin
+    finally:
+        store.dispose()
+
+
+@contextmanager
+def served(environment: Mapping[str, str], store: sa.Engine) -> Iterator[str]:
+    """Serve the app at /dynamics, its connections from these variables. Gives its origin. Nobody may enter."""
 
     def account_of(source: str) -> CaptelloAccount:
         return captello_account(connection_from_environment(source, environment))
@@ -31,9 +42,8 @@ def served_app(world: World) -> Iterator[str]:
     async def nobody(request: Request) -> None:
         raise HTTPException(401, "Not authenticated")
 
-    store = create_store(world.audit_url)
     outer = FastAPI()
-    outer.mount("/dynamics", _behind_door(nobody, Desk(account_of, Inbox(store))))
+    outer.mount("/dynamics", behind_door(nobody, Desk(account_of, Inbox(store))))
     server = uvicorn.Server(uvicorn.Config(outer, "127.0.0.1", 0, log_level="warning", lifespan="off"))
     thread = threading.Thread(target=server.run)
     thread.start()
@@ -45,4 +55,3 @@ def served_app(world: World) -> Iterator[str]:
     finally:
         server.should_exit = True
         thread.join(20)
-        store.dispose()

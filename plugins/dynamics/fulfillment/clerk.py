@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Callable, Collection, Iterable
+from collections.abc import Collection, Iterable
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -25,7 +25,7 @@ from dynamics.core.matching import with_match_keys
 from dynamics.core.policy import MatchBy
 from dynamics.draining import Drainer
 from dynamics.errors import AccountError, ContractError, StoppedError, TransientError
-from dynamics.fulfillment.listeners import Fingerprint, fingerprint
+from dynamics.fulfillment.listeners import Fingerprint, fingerprint, read_listener
 from dynamics.fulfillment.lookup import LookUp
 from dynamics.run_request import WEBHOOK, RunRequest
 from dynamics.store.inbox import Errand, Inbox
@@ -61,19 +61,18 @@ class Clerk:
     """Serves one action, in a thread of its own.
 
     Args:
-        listener: what the action answers, as its file says now.
-        vet: what every run of this worker asks for; who the worker is in Airflow.
+        service: a copy of it is made for this thread.
+        request: what every run of this action asks for; who the worker is in Airflow.
+        worker: how the ledger names it.
     """
 
-    def __init__(
-        self, listener: Callable[[], Listener], service: SyncService, inbox: Inbox, request: RunRequest, worker: str
-    ) -> None:
+    def __init__(self, service: SyncService, inbox: Inbox, request: RunRequest, worker: str) -> None:
         self.action = request.action
         self.bell = threading.Event()
         self.closed: list[Closed] = []
         self.blocked: AccountError | TransientError | None = None
         self.turned_bad = False  # it went well before
-        self._listener = listener
+        self._listener: Listener | None = None
         self._service, self._inbox = service.of_a_thread(), inbox
         self._request, self._worker = request, worker
         self._in_hand: list[Errand] = []
@@ -111,6 +110,8 @@ class Clerk:
             return
         try:
             self._get_ready()
+            if self._listener is None:
+                return
             while self._in_hand or (not ending.is_set() and self._take()):
                 self._serve()
             if self._open is not None and self._is_full():
@@ -187,7 +188,7 @@ class Clerk:
         """What could not be told by the delivery is told by the prospect."""
         if delivery.action == self.action or delivery.scene is not None:
             return True
-        return self._listener().answers(scene_of_prospect(prospect.payload))
+        return self._listener is None or self._listener.answers(scene_of_prospect(prospect.payload))
 
     def _looked_up(self) -> dict[tuple[str, str], SourcedProspect]:
         """(connection, prospect id) -> the prospect as its source has it now, stored too. Of deliveries that did not
@@ -267,10 +268,15 @@ class Clerk:
     def _get_ready(self) -> None:
         """Preflight when the worker begins, when a file has changed, and after a fault of the account."""
         files = self._fingerprint()
-        if self._drainer is not None and files == self._files:
+        if files == self._files and (self._drainer is not None or self._listener is None):
             return
         self._files = files
         self._cool_down()
+        self._listener = read_listener(self._service.include, self.action)
+        if self._listener is None:  # what it had to do is closed by the worker
+            self._close_run()
+            self._in_hand, self._enlisted, self.blocked = [], False, None
+            return
         vetted = self._service.vet(self._request)
         if self._open is not None and not _is_alike(self._open.run, vetted):
             self._service.ledger.abandon_run(self._open.run.run_id)

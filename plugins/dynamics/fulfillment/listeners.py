@@ -26,11 +26,16 @@ def fingerprint(paths: Iterable[Path]) -> Fingerprint:
 
 def read_listeners(include: Path) -> dict[str, Listener]:
     """The actions that answer webhooks, and those whose file cannot be read: they may."""
-    listeners = {}
-    for name in list_actions(include):
-        action = read_action(include, name, {}).action
-        if action is None:
-            listeners[name] = Listener(name, broken=True)
-        elif (answers := action.triggers.fulfillment) is not None:
-            listeners[name] = Listener(name, frozenset(answers.events), frozenset(answers.forms))
-    return listeners
+    found = ((name, read_listener(include, name)) for name in list_actions(include))
+    return {name: listener for name, listener in found if listener is not None}
+
+
+def read_listener(include: Path, name: str) -> Listener | None:
+    """What an action answers; None when it answers no webhooks, or is not there any more."""
+    if name not in list_actions(include):
+        return None
+    action = read_action(include, name, {}).action
+    if action is None:
+        return Listener(name, broken=True)
+    answers = action.triggers.fulfillment
+    return Listener(name, frozenset(answers.events), frozenset(answers.forms)) if answers is not None else None

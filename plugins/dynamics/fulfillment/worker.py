@@ -14,7 +14,6 @@ from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from functools import partial
 
 from dynamics.assembly import SyncService, lease_seconds
 from dynamics.core.fulfillment import Listener
@@ -28,6 +27,7 @@ from dynamics.store.inbox import CHANNEL, Inbox
 log = logging.getLogger("dynamics.fulfillment")
 
 POLL_S = 1.0  # without a notice
+SORTED_IN_A_ROW = 20  # batches, before anything else is seen to
 MOST_ACTIONS = 32  # served at once
 
 
@@ -107,11 +107,17 @@ class Worker:
         over = ends_at is not None and time.monotonic() >= ends_at
         return over or self._service.stopping.is_set() or any(clerk.turned_bad for clerk in self._clerks.values())
 
-    def _sort(self) -> list[str]:
-        counted = self._inbox.sort(self._listeners.values())
+    def _sort(self) -> set[str]:
+        """Sort what is due, or much of it. Returns the actions that have something to do."""
+        counted: Counter[str] = Counter()
+        for _ in range(SORTED_IN_A_ROW):
+            found = self._inbox.sort(self._listeners.values())
+            if not found:
+                break
+            counted += found
         if unanswered := counted.pop("", 0):
             log.info("%d deliveries that no action answers", unanswered)
-        return [action for action in counted if action in self._clerks]
+        return counted.keys() & self._clerks.keys()
 
     def _look_at_files(self, threads: ThreadPoolExecutor) -> None:
         """New actions get a clerk; of one that answers no more, what it still had to do is closed."""
@@ -120,24 +126,13 @@ class Worker:
             return
         self._listeners = read_listeners(self._service.include)
         for name in [name for name in self._listeners if name not in self._clerks]:
-            clerk = Clerk(
-                partial(self._listener, name),
-                self._service,
-                self._inbox,
-                request_of(name, *self._dag),
-                f"{self._name} {name}",
-            )
+            clerk = Clerk(self._service, self._inbox, request_of(name, *self._dag), f"{self._name} {name}")
             self._clerks[name] = clerk
             self._working[name] = threads.submit(clerk.work, self._ending)
         for name in self._inbox.open().keys() - self._listeners.keys():
             log.warning("%s answers webhooks no more: %d deliveries are closed", name, self._inbox.drop(name))
-        if self._files is None:
-            names = ", ".join(self._listeners) or "no action"
-            log.info("worker %s: webhooks are answered by %s", self._name, names)
+        log.info("worker %s: webhooks are answered by %s", self._name, ", ".join(self._listeners) or "no action")
         self._files = files
-
-    def _listener(self, action: str) -> Listener:
-        return self._listeners.get(action, Listener(action))
 
     def _end(self) -> None:
         """Let clerks finish what they have in hand, with its leases kept."""

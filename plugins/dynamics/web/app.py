@@ -24,10 +24,11 @@ def create_app(desk: webhooks.Desk | None = None) -> FastAPI:
     Args:
         desk: receives webhooks; Airflow's connections are behind it unless one is given.
     """
-    return _behind_door(airflow_check(), desk)
+    return behind_door(airflow_check(), desk)
 
 
-def _behind_door(check: Check | None, desk: webhooks.Desk | None) -> FastAPI:
+def behind_door(check: Check | None, desk: webhooks.Desk | None) -> FastAPI:
+    """The app with this check at its door. None: nobody enters."""
     app = FastAPI(docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.state.webhooks = desk or webhooks.airflow_desk()
     app.state.reading = runs.airflow_reading()

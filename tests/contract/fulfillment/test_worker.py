@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import logging
+
+import pytest
 import sqlalchemy as sa
 
 from tests.contract.fulfillment.conftest import Shop, serving
@@ -202,3 +205,27 @@ def test_errands_of_an_action_that_answers_no_more_are_closed(shop: Shop) -> Non
         worker.wait()
         worker.stop()
     assert [action for action, *_ in shop.outcomes()] == ["booth"]
+
+
+def test_an_action_that_is_taken_out_while_it_is_served_ends_nothing_and_comes_back_when_it_does(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO, logger="dynamics")
+    shop.action("booth")
+    shop.action("brief")
+    with serving(shop) as worker:
+        shop.deliver("msg_1", "prospect.created", prospect("1"))
+        worker.wait()
+        text = (shop.folder / "actions/brief.yaml").read_text()
+        (shop.folder / "actions/brief.yaml").unlink()
+        worker.wait(lambda: len(shop.rows("SELECT 1 FROM sync.sync_run WHERE state = 'succeeded'")) == 1)
+        shop.deliver("msg_2", "prospect.created", prospect("2"))
+        worker.wait()
+        (shop.folder / "actions/brief.yaml").write_text(text)
+        worker.wait(lambda: caplog.messages.count("worker test: webhooks are answered by booth, brief") == 2)
+        shop.deliver("msg_3", "prospect.updated", prospect("3"))
+        worker.wait(lambda: len(shop.outcomes()) >= 5)
+        assert worker.stop().problems == []
+    asked = {action: {who for a, who, _ in shop.outcomes() if a == action} for action in ("booth", "brief")}
+    assert asked["booth"] == {f"pro_0000000{n}" for n in (1, 2, 3)}
+    assert asked["brief"] == {"pro_00000001", "pro_00000003"}

@@ -50,7 +50,7 @@ def site(store: sa.Engine) -> Iterator[Site]:
             raise ConfigurationError([Fault(f"connection {source}", None, "does not exist.", "")])
         return accounts[source]
 
-    inner = web_app._behind_door(nobody_may, Desk(account_of, Inbox(store, ())))
+    inner = web_app.behind_door(nobody_may, Desk(account_of, Inbox(store, ())))
     outer = FastAPI()
     outer.mount("/dynamics", inner)
     with TestClient(outer) as client:

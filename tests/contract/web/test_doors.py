@@ -27,7 +27,7 @@ def page(request: Request) -> PlainTextResponse:
 
 def with_pages(check: Any) -> TestClient:
     """The app with a page and a form, added as anybody would add them."""
-    inner = web_app._behind_door(check, None)
+    inner = web_app.behind_door(check, None)
     inner.add_api_route("/page", page, methods=["GET", "POST"], response_model=None)
     inner.mount("/files", PlainTextResponse("a file"))
     outer = FastAPI()
