@@ -107,6 +107,7 @@ class PreflightRun(_SyncOperator):
         except AccountError as error:
             if not request.dry_run:
                 tell_not_begun(service, context, request.action, request.trigger, error.detail or str(error))
+                context["ti"].xcom_push(ASKED, None)  # there is nothing left for `report` to tell
             raise
 
     def _request(self, service: SyncService, context: Context) -> RunRequest:  # noqa: ARG002 - see `PreflightAutomation`
