@@ -18,13 +18,14 @@ from typing import Any
 import requests
 
 from tests.contract.web.posting import OTHER_SECRET, SECRET, message, prospect, signed
-from tests.drills.api_server import api_server
+from tests.drills.api_server import ApiServer, api_server
 from tests.drills.drill import Drill, Verdict
 from tests.drills.watching import wait_s
 from tests.drills.world import World
 
 FORGED = 10_000
 SENDERS = 16
+TOKEN = "s06-token-of-an-unsigned-webhook-1"
 WINDOW_S = 300
 Headers = Mapping[str, str] | list[tuple[str, str]]
 Post = Callable[[bytes, Headers], int]
@@ -33,8 +34,27 @@ Post = Callable[[bytes, Headers], int]
 def signatures(world: World, seed: int) -> Verdict:
     """Every kind of signature, on a real server."""
     world.captello_extra["webhook_secret"] = f"{OTHER_SECRET} {SECRET}"
+    template = {"token": TOKEN, "addresses": ["127.0.0.1"], "fields": {"/Id": "id", "/Email": "email"}}
+    world.captello_extra["webhook_template"] = template
     with api_server(world) as server:
-        return judged(world, poster(f"{server.url}/dynamics/webhooks/captello_default"), seed)
+        verdict = judged(world, poster(f"{server.url}/dynamics/webhooks/captello_default"), seed)
+        return Verdict([*verdict.wrong, *_unsigned(world, server)])
+
+
+def _unsigned(world: World, server: ApiServer) -> Iterable[str]:
+    """The form without a signature: its token opens, another one does not, and no log has it."""
+    body = b'{"Id": "7", "Email": "ines@mail.example"}'
+    before = effects(world)
+    for token, expected in ((TOKEN[:-1] + "x", 404), (TOKEN, 202)):
+        if effects(world) != before:
+            yield "an unsigned call without its token had an effect"
+        post = poster(f"{server.url}/dynamics/webhooks/captello_default/{token}")
+        if (status := post(body, {"Content-Type": "application/json"})) != expected:
+            yield f"an unsigned call was answered {status}, not {expected}"
+    if "/dynamics/webhooks/captello_default/***" not in server.log:
+        yield "the access log does not show the call"
+    if any(secret in server.log for secret in (TOKEN, SECRET, OTHER_SECRET, "ines@mail.example")):
+        yield "the server's log holds a secret or a person"
 
 
 def judged(world: World, post: Post, seed: int) -> Verdict:

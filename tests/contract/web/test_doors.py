@@ -113,6 +113,23 @@ def test_a_token_does_not_stay_in_the_path(path: str, shown: str) -> None:
     assert scope == {"path": shown, "raw_path": shown.encode()}
 
 
+def test_whoever_logs_the_path_of_a_finished_call_sees_no_token() -> None:
+    seen: list[str] = []
+    outer = with_pages(nobody).app
+
+    async def logging_server(scope: Any, receive: Any, send: Any) -> None:
+        async def sending(answer: Any) -> None:
+            seen.append(scope["path"])  # as uvicorn does
+            await send(answer)
+
+        await outer(scope, receive, sending)
+        seen.append(scope["path"])  # as Airflow does
+
+    for method in ("POST", "GET"):
+        TestClient(logging_server).request(method, "/dynamics/webhooks/no.such/secret-token")
+    assert set(seen) == {"/dynamics/webhooks/no.such/***"}
+
+
 def test_the_app_of_the_plugin_is_made_only_when_asked_for() -> None:
     asks = "import sys; sys.path.insert(0, 'plugins'); import dynamics_plugin as p; p.DynamicsPlugin(); "
     told = subprocess.run(
