@@ -24,6 +24,7 @@ from rich.table import Table
 from dynamics.store.audit import AuditLog
 from dynamics.store.database import create_store, upgrade
 from sandbox import process
+from sandbox.connections import sandbox_connections
 from sandbox.demo.airflow import USER, Airflow, free_port, is_free
 from sandbox.postgres import start_postgres
 
@@ -94,35 +95,12 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
 
 def _connections(ready: dict[str, Any], audit_url: str) -> list[dict[str, Any]]:
     """What a person would enter. The UI's *Test* button compares the port, and sends 0 where none was entered."""
-    organization = ready["organizations"][0]
     address = sa.make_url(audit_url)
     return [
-        {
-            "connection_id": "dynamics_default",
-            "conn_type": "dynamics",
-            "description": "The sandbox's first organisation.",
-            "host": organization["url"],
-            "port": 0,
-            "login": ready["client_id"],
-            "password": ready["client_secret"],
-            "extra": json.dumps(
-                {
-                    "tenant_id": ready["tenant_id"],
-                    "authority": ready["authority"],
-                    "sandbox": True,
-                    "ca_bundle": ready["ca_bundle"],
-                }
-            ),
-        },
-        {
-            "connection_id": "captello_default",
-            "conn_type": "captello",
-            "description": "The sandbox's Captello.",
-            "host": ready["capture_url"],
-            "port": 0,
-            "password": ready["capture_key"],
-            "extra": json.dumps({"auth": "api_key", "ca_bundle": ready["ca_bundle"]}),
-        },
+        *(
+            {"connection_id": conn_id, "port": 0, **fields, "extra": json.dumps(fields["extra"])}
+            for conn_id, fields in sandbox_connections(ready).items()
+        ),
         {
             "connection_id": "dynamics_audit",
             "conn_type": "postgres",

@@ -61,7 +61,7 @@ class Airflow:
                         self._command(*command), env=environment, stdout=log, stderr=log, start_new_session=True
                     )
                 )
-        self._wait(lambda: self._sign_in() and self.get(f"dags/{dag_id}").get("is_stale") is False, "to start")
+        self._wait(lambda: self.sign_in() and self.get(f"dags/{dag_id}").get("is_stale") is False, "to start")
 
     def stop(self) -> None:
         """Stop every process and its children."""
@@ -80,11 +80,18 @@ class Airflow:
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any]) -> dict[str, Any]:
         """Trigger a run and wait for its end. Returns the DAG run."""
-        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
-        run = self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
-        path = f"dags/{dag_id}/dagRuns/{run['dag_run_id']}"
+        path = f"dags/{dag_id}/dagRuns/{self.start_run(dag_id, conf)}"
         self._wait(lambda: self.get(path)["state"] in ("success", "failed"), "to finish the run", 600.0)
         return self.get(path)
+
+    def start_run(self, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Unpause the DAG and trigger a run. Returns the DAG run's id."""
+        self.unpause(dag_id)
+        run = self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+        return str(run["dag_run_id"])
+
+    def unpause(self, dag_id: str) -> None:
+        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def get(self, path: str) -> dict[str, Any]:
         return self._call("GET", path, accept=(200, 404))
@@ -123,7 +130,8 @@ class Airflow:
             **self.variables,
         }
 
-    def _sign_in(self) -> bool:
+    def sign_in(self) -> bool:
+        """Whether the API server takes the password; calls carry its token from then on."""
         try:
             answer = self._session.post(
                 f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=5
