@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
-
-from airflow.sdk import ExceptionRetryPolicy, Param, RetryAction, RetryRule, dag
+from airflow.sdk import Param, dag
 from airflow.task.trigger_rule import TriggerRule
 
+from dynamics.operators.defaults import task_defaults
 from dynamics.operators.sync import DiscoverProspects, PreflightRun, ReportRun, SyncProspects
 
 CHECKS = ["none", "leads", "contacts", "leads_then_contacts", "contacts_then_leads"]
@@ -20,6 +19,24 @@ SEVERAL = {
 }
 MATCH_BY = {"email": "E-mail only", "email_or_name": "E-mail, or first and last name"}
 AS_ACTION = "Empty: as the sync action says."
+
+DOC = """
+### Syncs chosen prospects into Dynamics 365, by hand
+
+Choose a sync action, and which prospects: by event, form, time of capture or id, or those of a file. Everything else is
+as the action says, unless you override it for this run. With *Dry run* every outcome is decided and logged, and nothing
+is written.
+
+- **preflight** checks action, mapping, account and rights before anything is touched, and lists all faults at once.
+- **discover** brings the chosen prospects into the run.
+- **sync** writes: one task a worker, each taking prospects until none is left.
+- **report** closes the run: every selected prospect has exactly one outcome, or the run is red.
+
+**When it is red:** open the log of the red task; it ends with what was wrong and why. *preflight*: correct what it
+lists, then trigger again. *report*: prospects were rejected; the log, and the button *Outcomes of this run*, say in
+which column and why. Correct that, then start **Dynamics: retry** with the id of the run. Starting the same sync again
+is harmless: nobody is written twice.
+"""
 
 
 def choice(words: list[str] | dict[str, str], title: str, description: str) -> Param:
@@ -59,18 +76,9 @@ def instant(title: str, description: str) -> Param:
     schedule=None,
     catchup=False,
     max_active_runs=4,
-    tags=["dynamics", "bulk"],
+    tags=["dynamics", "bulk", "by hand"],
     render_template_as_native_obj=False,
-    default_args={
-        "retries": 3,
-        "retry_delay": timedelta(seconds=30),
-        "retry_policy": ExceptionRetryPolicy(
-            rules=[
-                RetryRule("dynamics.errors.TransientError", RetryAction.RETRY, timedelta(minutes=1)),
-                RetryRule("dynamics.errors.AccountError", RetryAction.FAIL, reason="a person must act: see the log"),
-            ],
-        ),
-    },
+    default_args=task_defaults(),
     params={
         "action": Param(
             "booth-leads",
@@ -141,13 +149,15 @@ def instant(title: str, description: str) -> Param:
             section="Speed",
         ),
     },
-    doc_md=__doc__,
+    doc_md=DOC,
 )
 def dynamics_bulk_sync() -> None:
     preflight = PreflightRun(task_id="preflight", trigger="bulk")
     run_id = preflight.output
     discover = DiscoverProspects(task_id="discover", sync_run_id=run_id)
-    sync = SyncProspects.partial(task_id="sync", sync_run_id=run_id).expand(worker=discover.output)
+    sync = SyncProspects.partial(
+        task_id="sync", sync_run_id=run_id, map_index_template="worker {{ task.worker + 1 }}"
+    ).expand(worker=discover.output)
     report = ReportRun(task_id="report", sync_run_id=run_id, trigger_rule=TriggerRule.ALL_DONE)
     preflight >> discover >> sync >> report
 

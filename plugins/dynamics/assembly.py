@@ -15,12 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import cached_property
+from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
 
+from dynamics.automations import Backlog, automation_of, backlog, read_by_cursor, taken
 from dynamics.captello.client import CaptelloClient
 from dynamics.captello.files import FileSource
 from dynamics.captello.source import CaptelloSource
@@ -32,7 +33,9 @@ from dynamics.config import (
     captello_account,
     dynamics_account,
     line_of,
+    list_actions,
     load_mapping_set,
+    read_action,
 )
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.drift import as_json, faults_since, from_json
@@ -41,6 +44,7 @@ from dynamics.core.forecast import Forecast
 from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
+from dynamics.core.where import Where
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import ConfigurationError, Fault, TransientError
@@ -48,7 +52,17 @@ from dynamics.extras.making import ExtrasMaker, maker_of
 from dynamics.extras.resolving import Problem, resolve
 from dynamics.extras.resolving import check as check_extras
 from dynamics.preflight import Findings, Preflight
-from dynamics.run_request import CAPTELLO, RunRequest, frozen, selection_of
+from dynamics.retrying import take_up
+from dynamics.run_request import (
+    AUTOMATION,
+    BACKFILL,
+    CAPTELLO,
+    LEDGER,
+    RunRequest,
+    frozen,
+    retried_of,
+    selection_of,
+)
 from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
@@ -128,6 +142,7 @@ class SyncService:
                 organization_id=organization.organization_id,
                 dag_id=request.dag_id,
                 dag_run_id=request.dag_run_id,
+                clear_number=request.clear_number,
             )
         )
         self._budget(run, run.account).answers()
@@ -165,7 +180,7 @@ class SyncService:
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
             self._file_source(request.file).check()
-        else:
+        elif request.source != LEDGER:
             with self._captello(request.source_connection) as captello:
                 captello.test()
 
@@ -188,9 +203,30 @@ class SyncService:
         """Bring the run's prospects into the ledger. Returns how many were added; safe to repeat."""
         run = self.ledger.run(run_id)
         request = run.settings["request"]
-        policy, selection = _action(run).policy(), selection_of(request)
+        action, selection = _action(run), selection_of(request)
+        if request["source"] == LEDGER:
+            return take_up(run, action.policy(), retried_of(request), self.ledger, self.clock, on_stored)
         with self._source(request) as source:
-            return discover(run, policy, source, selection, self.ledger, self.clock, on_stored)
+            if run.trigger == AUTOMATION:
+                return read_by_cursor(run, action, source, self.ledger, self.clock, lease_seconds(), on_stored)
+            wanted = partial(taken, where=_where(run, action))
+            return discover(run, action.policy(), source, selection, self.ledger, self.clock, on_stored, wanted)
+
+    def workers(self, run_id: uuid.UUID) -> int:
+        """How many workers the automation of the run's action allows, as it was when the run began."""
+        return automation_of(_action(self.ledger.run(run_id))).workers
+
+    def backlogs(self) -> list[Backlog]:
+        """How far each automation is behind, by action. Of those whose file can be read and whose account was used."""
+        found = []
+        for name in list_actions(self.include):
+            action = read_action(self.include, name).action
+            if action is None or action.triggers.automation is None:
+                continue
+            organization_id = self.ledger.bound_organization(action.account)
+            if organization_id is not None:
+                found.append(backlog(action, organization_id, self.ledger, lease_seconds()))
+        return found
 
     def drain(
         self, run_id: uuid.UUID, worker: str, on_settled: Callable[[Counter[Outcome]], None] = lambda _: None
@@ -252,11 +288,17 @@ class SyncService:
             connected, budget=budget, clock=self.clock, callers=LANES, on_token=self.on_token, guard=guard
         )
 
+    def connect(self, account: str, organization_id: uuid.UUID) -> DataverseClient:
+        """An account's organisation, to be closed again, within the request limits that all workers share."""
+        return self._client(account, self._shared_budget(account, organization_id))
+
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
+        return self._shared_budget(account, run.organization_id, urgent=run.trigger == "fulfillment")
+
+    def _shared_budget(self, account: str, organization_id: uuid.UUID, urgent: bool = False) -> DatabaseBudget:
         users = dynamics_account(self.connection_of(account)).users
-        urgent = run.trigger == "fulfillment"
         lease_s = min(lease_seconds(), SLOT_LEASE_S)
-        return DatabaseBudget(self.audit, run.organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
+        return DatabaseBudget(self.audit, organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
 
     def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
         mappings = load_mapping_set(self.include, action.mapping)
@@ -311,10 +353,12 @@ def lease_seconds() -> float:
 
 def _forbidden(action: SyncAction, trigger: str) -> list[Fault]:
     """An action says which triggers may start it."""
-    if trigger != "bulk" or action.triggers.bulk:
-        return []
-    remedy = "Choose another action, or set `bulk: true` there."
-    return [Fault(f"include/actions/{action.name}.yaml", None, "does not allow bulk runs.", remedy)]
+    file = f"include/actions/{action.name}.yaml"
+    if trigger == "bulk" and not action.triggers.bulk:
+        return [Fault(file, None, "does not allow bulk runs.", "Choose another action, or set `bulk: true` there.")]
+    if trigger in (AUTOMATION, BACKFILL) and action.triggers.automation is None:
+        return [Fault(file, None, "has no automation.", "Give it one, or choose another action.")]
+    return []
 
 
 def _guard(run: Run, action: SyncAction, mappings: Mapping[str, MappingTable]) -> Callable[[TableMetadata], None]:
@@ -342,6 +386,12 @@ def _missing_users(action: SyncAction, mappings: MappingSet) -> list[Problem]:
         f"Write it: from,to with e-mail addresses of users, in include/mappings/{mappings.name}/values/{table}.csv."
     )
     return [Problem("owner", f"There is no value table '{table}'.", remedy)]
+
+
+def _where(run: Run, action: SyncAction) -> Where:
+    """What a backfill takes of what it finds; runs by hand take all."""
+    automation = action.triggers.automation if run.trigger == BACKFILL else None
+    return automation.where.rule() if automation is not None else Where()
 
 
 def _action(run: Run) -> SyncAction:

@@ -10,40 +10,34 @@ from __future__ import annotations
 import csv
 import json
 import os
-import signal
-import subprocess
 import sys
 import uuid
-from collections import Counter
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from datetime import UTC, datetime
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
-from rich.progress import BarColumn, MofNCompleteColumn, Progress, SpinnerColumn, TextColumn, TimeElapsedColumn
 from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
 from dynamics.assembly import SyncService, spare_the_collector
 from dynamics.cli_map import map_prospect
-from dynamics.config import audit_url, connection_from_environment, include_directory
-from dynamics.core.balance import Verdict
+from dynamics.cli_running import AUDIT, open_audit, open_service, stoppable, sync
+from dynamics.config import audit_url, connection_from_environment
 from dynamics.core.capture import Selection
-from dynamics.core.ledger import Outcome, RunCounts
+from dynamics.core.ledger import Outcome
 from dynamics.reporting import change_lines, print_forecasts
-from dynamics.run_request import RunRequest
+from dynamics.run_request import RETRIED, RunRequest, outcomes_to_retry, retry_of
 from dynamics.store.audit import AuditLog, RunRow
-from dynamics.store.database import check_schema, create_store, upgrade
+from dynamics.store.database import create_store, upgrade
 from dynamics.store.ledger import PostgresLedger
 from dynamics.terminal import OK, REJECTED, STOPPED, USAGE, complaints, console, faults_told
 
 SAMPLED = 500
 RUNS_SHOWN, ROWS_SHOWN, EVERY_ROW = 50, 1_000, 2**31
-AUDIT = "dynamics_audit"
 OUTCOME_COLUMNS = ("prospect_id", "outcome", "reason", "table_name", "matched_by", "error_column", "error_message")
 
 
@@ -91,7 +85,7 @@ def check(
 
     Exit codes: 0 all is well; 1 prospects would be rejected; 2 a run would not begin.
     """
-    with faults_told(), _service() as service, _stoppable(service):
+    with faults_told(), open_service() as service, stoppable(service):
         findings = service.check(action, {}, accept)
         for line in change_lines(findings):
             console.print(Text(f"changed: {line}", style="yellow"), soft_wrap=True)
@@ -143,20 +137,30 @@ def run(
         ),
         dry_run=dry_run,
     )
-    with faults_told(), _service() as service, _stoppable(service):
-        opened = service.open_run(request)
-        try:
-            _work(service, opened.run_id, workers)
-        finally:  # also when stopped: the run says what is still pending
-            verdict = service.conclude(opened.run_id)
-        _print_balance(opened.run_id, verdict, dry_run)
-        raise typer.Exit(_exit_code(verdict))
+    sync(lambda _: request, workers)
+
+
+@app.command()
+def retry(
+    run: Annotated[uuid.UUID, typer.Option(help="Id of the run whose prospects are to be tried again.")],
+    outcome: Annotated[
+        list[Outcome] | None, typer.Option(help="Only those with this outcome; may be repeated. Rejected and deferred.")
+    ] = None,
+    dry_run: Annotated[bool, typer.Option("--dry-run", help="Decide everything, write nothing.")] = False,
+    workers: Annotated[int, typer.Option(min=1, max=16, help="Processes that share the work.")] = 1,
+) -> None:
+    """Try again what a run rejected or deferred, under its action and mapping as they are today. No source is asked."""
+
+    def left_over(service: SyncService) -> RunRequest:
+        return retry_of(service.ledger.run(run), outcomes_to_retry(outcome or ()), dry_run=dry_run)
+
+    sync(left_over, workers)
 
 
 @app.command()
 def work(run: Annotated[uuid.UUID, typer.Option(help="Id of a run that has been discovered.")]) -> None:
     """Be one more worker of a run that another process has begun, until none of its prospects is left."""
-    with faults_told(), _service() as service, _stoppable(service):
+    with faults_told(), open_service() as service, stoppable(service):
         console.print(str(service.drain(run, f"cli-{os.getpid()}")))
 
 
@@ -169,7 +173,7 @@ def log(
 ) -> None:
     """Read the audit log: the newest runs, or the outcomes of one."""
     with faults_told():
-        engine = _audit()
+        engine = open_audit()
         audit = AuditLog(engine)
         if run is None and outcome is None:
             runs = audit.runs(limit=limit or RUNS_SHOWN)
@@ -187,6 +191,8 @@ def log(
         _print([row.as_dict() for row in found], output, f"Run {run_id}", columns)
         if len(found) == at_most:
             complaints.print(f"the first {at_most} rows; --limit shows more")
+        if output is Format.TABLE and any(row.outcome in RETRIED for row in found):
+            complaints.print(f"what was rejected or deferred is tried again by: dynamics-sync retry --run {run_id}")
 
 
 @database.command("upgrade")
@@ -226,98 +232,6 @@ def sandbox(
 
 
 # ---------------------------------------------------------------- pieces
-
-
-def _audit() -> Any:
-    engine = create_store(audit_url(connection_from_environment(AUDIT)))
-    check_schema(engine)
-    return engine
-
-
-def _service() -> SyncService:
-    return SyncService(_audit(), connection_from_environment, include_directory())
-
-
-@contextmanager
-def _stoppable(service: SyncService) -> Iterator[None]:
-    """SIGTERM and the first Ctrl-C end the work in good order: what is on the wire is settled, the rest given back."""
-
-    def stop(number: int, _frame: object) -> None:
-        signal.signal(number, signal.SIG_DFL)  # whoever asks twice does not want to wait
-        service.stopping.set()
-
-    before = {number: signal.signal(number, stop) for number in (signal.SIGTERM, signal.SIGINT)}
-    try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _work(service: SyncService, run_id: uuid.UUID, workers: int) -> None:
-    """Discover and drain with a progress bar, the other workers in processes of their own."""
-    text = TextColumn("{task.description}")
-    with Progress(
-        SpinnerColumn(),
-        text,
-        BarColumn(),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        console=complaints,
-        transient=True,
-    ) as progress:
-        found = progress.add_task("discovering", total=None)
-        service.discover(run_id, lambda count: progress.update(found, completed=count))
-        selected = service.ledger.counts(run_id).selected
-        progress.update(found, total=selected, completed=selected)
-        synced = progress.add_task("syncing", total=selected)
-
-        def advance(outcomes: Counter[Outcome]) -> None:
-            progress.advance(synced, outcomes.total())
-
-        with _further_workers(run_id, workers - 1):
-            service.drain(run_id, f"cli-{os.getpid()}", advance)
-
-
-@contextmanager
-def _further_workers(run_id: uuid.UUID, count: int) -> Iterator[None]:
-    """Processes that work on the run too; they are waited for, and what they have to complain of is passed on."""
-    command = [sys.executable, "-m", "dynamics.cli", "work", "--run", str(run_id)]
-    processes = [subprocess.Popen(command, stdout=subprocess.DEVNULL) for _ in range(count)]  # noqa: S603 - our own
-    try:
-        yield
-    except BaseException:
-        for process in processes:
-            process.terminate()
-        raise
-    finally:
-        for process in processes:
-            process.wait()
-
-
-def _exit_code(verdict: Verdict) -> int:
-    """Stricter than the run's colour: a script wants to know of every rejected prospect."""
-    counts = verdict.counts
-    if counts.open or not counts.balanced or not counts.discovered:
-        return STOPPED
-    return REJECTED if counts.rejected or not verdict.ok else OK
-
-
-def _print_balance(run_id: uuid.UUID, verdict: Verdict, dry_run: bool) -> None:
-    counts: RunCounts = verdict.counts
-    console.print(f"run {run_id}{' (dry run)' if dry_run else ''}")
-    table = Table()
-    table.add_column("outcome")
-    table.add_column("prospects", justify="right")
-    for outcome in Outcome:
-        table.add_row(outcome.value, str(getattr(counts, outcome.value)))
-    table.add_section()
-    table.add_row("selected", str(counts.selected))
-    if counts.open:
-        table.add_row("still open", str(counts.open))
-    console.print(table)
-    for problem in verdict.problems:
-        complaints.print(problem, style="red", markup=False)
 
 
 def _run_in_short(row: RunRow) -> dict[str, Any]:

@@ -20,6 +20,7 @@ def get_provider_info() -> Json:
         "name": "Dynamics 365 sync",
         "description": "Carries captured prospects into Microsoft Dynamics 365 and proves what it did.",
         "connection-types": [_dynamics(), _captello()],
+        "extra-links": ["dynamics.operators.links.RunPageLink"],
     }
 
 
@@ -94,7 +95,11 @@ def _captello() -> Json:
                 "schema": {"type": "string", "enum": ["api_key", "client_credentials"], "default": "api_key"},
             },
             "account_id": _text("Account id", "Id of the Captello account; webhooks of other accounts are refused."),
-            "webhook_secret": _secret("Webhook secret", "Signs what Captello sends us; begins with whsec_."),
+            "webhook_secret": _secret(
+                "Webhook secret",
+                "Signs what Captello sends to /dynamics/webhooks/<connection id>; begins with whsec_. Empty: no "
+                "webhooks are taken. While it is replaced: the new one, a blank, the old one.",
+            ),
             "ca_bundle": _text("CA bundle", "Path of a PEM file with the certificate authorities to trust."),
         },
     }

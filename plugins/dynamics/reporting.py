@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from io import StringIO
 
+from rich import box
 from rich.console import Console, Group, RenderableType
 from rich.table import Table
 from rich.text import Text
@@ -12,6 +14,7 @@ from dynamics.core.forecast import Cause, Forecast
 from dynamics.errors import Fault
 from dynamics.preflight import Findings
 
+LOG_WIDTH = 110
 UNHEARD = "is its key spelt as in Captello?"
 REJECTING = "prospects will be rejected for it"
 
@@ -35,6 +38,28 @@ def forecast_lines(forecasts: Sequence[Forecast]) -> Iterator[str]:
                 yield f"  {cause.prospects} {kind}: {cause.column}: {cause.rule}"
         for path in each.unheard:
             yield f"  nobody has {path}: {UNHEARD}"
+
+
+def outcome_lines(outcomes: Mapping[str, int], causes: Sequence[tuple[str, str, int]] = ()) -> list[str]:
+    """A table for the end of a log.
+
+    Args:
+        outcomes: outcome, or "selected", -> prospects.
+        causes: (outcome, why, prospects), in the order in which they are shown.
+    """
+    told = Table(box=box.SIMPLE, pad_edge=False)
+    for name in ("outcome", "why") if causes else ("outcome",):
+        told.add_column(name, overflow="fold")
+    told.add_column("prospects", justify="right")
+    for outcome, count in outcomes.items():
+        told.add_row(*([outcome, "", f"{count:,}"] if causes else [outcome, f"{count:,}"]))
+        for cause, why, prospects in causes:
+            if cause == outcome:
+                told.add_row("", Text(why), f"{prospects:,}", style="dim")
+    console = Console(file=StringIO(), width=LOG_WIDTH, no_color=True, highlight=False, force_terminal=False)
+    with console.capture() as printed:
+        console.print(told)
+    return [line.rstrip() for line in printed.get().splitlines() if line.strip()]
 
 
 def faults_table(faults: Sequence[Fault], width: int) -> RenderableType:

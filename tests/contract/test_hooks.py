@@ -47,10 +47,10 @@ def test_a_missing_connection_says_where_to_add_it() -> None:
 def test_every_secret_of_a_connection_is_masked(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     masked: list[str] = []
     monkeypatch.setattr("dynamics.hooks.connections.mask_secret", masked.append)
-    extra = {"webhook_secret": "whsec_x", "auth": "api_key"}
+    extra = {"webhook_secret": "whsec_Y2FwdHVyZS1zb3VyY2UtdGVzdA==", "auth": "api_key"}
     connect("captello_default", conn_type="captello", password=KEY, extra=extra)
     connection_fields("captello_default")
-    assert masked == [KEY, "whsec_x"]
+    assert masked == [KEY, "whsec_Y2FwdHVyZS1zb3VyY2UtdGVzdA=="]
 
 
 def test_the_audit_database_comes_from_its_connection(connect: Any) -> None:
@@ -82,12 +82,12 @@ def test_test_says_what_to_correct(api: responses.RequestsMock, connect: Any) ->
 
 def test_a_request_of_ones_own_is_signed_and_carries_no_other_extra(api: responses.RequestsMock, connect: Any) -> None:
     api.get(f"{ORIGIN}/v1/events", json={"data": []})
-    answer = captello(connect, webhook_secret="whsec_canary").run("/v1/events", {"limit": "1"})
+    answer = captello(connect, webhook_secret="whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5").run("/v1/events", {"limit": "1"})
     assert answer.json() == {"data": []}
     sent = api.calls[0].request
     assert sent.headers["X-Api-Key"] == KEY
     assert KEY not in str(sent.url)
-    assert "whsec_canary" not in str(sent.headers)
+    assert "whsec_Y2FuYXJ5Y2FuYXJ5Y2FuYXJ5" not in str(sent.headers)
 
 
 def test_a_request_of_ones_own_that_is_refused_logs_no_body(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
@@ -35,11 +36,11 @@ def test_a_task_that_is_killed_tells_the_service_to_stop(monkeypatch: pytest.Mon
 
         def __exit__(self, *_: object) -> None: ...
 
-    service = Service(stopping=stopping, open_run=work, discover=work, drain=work)
+    service = Service(stopping=stopping, open_run=work, discover=work, drain=work, include=Path())
     monkeypatch.setattr(sync, "sync_service", lambda _: service)
     context = {
-        "dag_run": SimpleNamespace(dag_id="d", run_id="r"),
-        "ti": SimpleNamespace(task_id="t", try_number=1),
+        "dag_run": SimpleNamespace(dag_id="d", run_id="r", clear_number=0),
+        "ti": SimpleNamespace(task_id="t", try_number=1, xcom_push=lambda *_: None),
         "params": {"action": "a"},
     }
     task.on_kill()  # before it has begun

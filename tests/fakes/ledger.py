@@ -111,7 +111,12 @@ class FakeLedger:
 
     def open_run(self, run: Run) -> Run:
         for known in self.runs.values():
-            if run.dag_run_id and (known.dag_id, known.dag_run_id) == (run.dag_id, run.dag_run_id):
+            same = (known.dag_id, known.dag_run_id, known.clear_number) == (
+                run.dag_id,
+                run.dag_run_id,
+                run.clear_number,
+            )
+            if run.dag_run_id and same:
                 return known
         self.states.setdefault(run.run_id, "running")
         self.touched[run.run_id] = self.clock.now()

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
 
-from dynamics.config import SyncAction, line_of, list_actions, load_action
+from dynamics.config import Automation, SyncAction, line_of, list_actions, load_action
 from dynamics.core.companies import CompanyKey
 from dynamics.core.extras import ExtrasWish, OwnerRule
 from dynamics.core.policy import Check, CreateRule, MatchBy, Policy, Several
+from dynamics.core.where import Where
 from dynamics.errors import ConfigurationError
 
 SHIPPED = Path(__file__).resolve().parents[2] / "include"
@@ -61,7 +63,7 @@ triggers:
     assert (action.name, action.account, action.mapping) == ("booth", "dynamics_eu", "expo")
     assert action.max_rejected_percent == 2.5
     assert action.triggers.automation is not None
-    assert action.triggers.automation.where.event_id == "evt_12"
+    assert action.triggers.automation.where.rule() == Where(event_ids=("evt_12",))
     assert action.policy() == Policy(
         Check.NONE,
         MatchBy.EMAIL_OR_NAME,
@@ -71,6 +73,64 @@ triggers:
         email_columns=("emailaddress1", "emailaddress3"),
         on_resync="create",
     )
+
+
+def automation_of(include: Path, text: str) -> Automation:
+    (include / "actions" / "booth.yaml").write_text(GOOD + "triggers:\n  automation:\n" + text)
+    action = load_action(include, "booth")
+    assert SyncAction.model_validate(action.model_dump(mode="json")) == action
+    assert action.triggers.automation is not None
+    return action.triggers.automation
+
+
+def test_one_value_or_a_list_of_them_is_the_same_condition(include: Path) -> None:
+    one = """\
+    schedule: "0 7 * * 1-5"
+    where:
+      event_id: evt_1
+      tags: vip
+      answers: {budget: 5000, ready: true, timeline: now}
+      consent: {marketing: granted}
+"""
+    listed = """\
+    schedule: "0 7 * * 1-5"
+    where:
+      event_id: [evt_1]
+      tags: [vip]
+      answers: {budget: [5000], ready: [true], timeline: [now]}
+      consent: {marketing: [granted]}
+"""
+    expected = Where(
+        event_ids=("evt_1",),
+        tags=("vip",),
+        answers={"budget": (5000,), "ready": (True,), "timeline": ("now",)},
+        consent={"marketing": ("granted",)},
+    )
+    assert automation_of(include, one).where.rule() == automation_of(include, listed).where.rule() == expected
+
+
+@pytest.mark.parametrize("written", ["2026-03-01", "2026-03-01 00:00:00", "'2026-03-01T01:00:00+01:00'"])
+def test_since_is_a_moment_however_it_is_written(include: Path, written: str) -> None:
+    since = automation_of(include, f'    schedule: "0 7 * * *"\n    since: {written}\n').since
+    assert since == datetime(2026, 3, 1, tzinfo=UTC)
+
+
+@pytest.mark.parametrize(
+    ("schedule", "zone", "since", "missed"),
+    [
+        ("*/5 * * * *", "UTC", "2026-03-02T10:00:00+00:00", 12),
+        ("*/5 8-18 * * 1-5", "UTC", "2026-03-01T10:00:00+00:00", 37),  # nobody asked for a run on Sunday
+        ("0 0 31 * *", "UTC", "2026-01-31T00:00:00+00:00", 0),
+        ("0 12 * * *", "Europe/Berlin", "2026-03-01T10:30:00+00:00", 2),
+        ("0 12 * * *", "Europe/Berlin", "2026-03-01T11:30:00+00:00", 1),  # it is half past twelve there
+    ],
+)
+def test_what_the_schedule_asked_for_meanwhile_is_counted(
+    include: Path, schedule: str, zone: str, since: str, missed: int
+) -> None:
+    automation = automation_of(include, f'    schedule: "{schedule}"\n    timezone: {zone}\n')
+    now = datetime(2026, 3, 2, 11, 0, tzinfo=UTC)
+    assert automation.missed(datetime.fromisoformat(since), now) == missed
 
 
 def test_an_action_survives_json() -> None:
@@ -197,6 +257,48 @@ SETTINGS = (
         (
             GOOD + "triggers:\n  automation: {schedule: hourly}\n",
             ":5: 'triggers.automation.schedule' should have five cron fields, such as \"*/5 * * * *\". Correct it.",
+        ),
+        (
+            GOOD + "triggers:\n  automation: {schedule: '0 0 31 2 *'}\n",
+            ":5: 'triggers.automation.schedule' should be a schedule in cron's words that comes round, "
+            'such as "*/5 * * * *". Correct it.',
+        ),
+        (
+            GOOD + "triggers:\n  automation: {schedule: 0 7 * * *, timezone: Europe/Berlim}\n",
+            ":5: 'triggers.automation.timezone' should be a time zone such as UTC or Europe/Berlin. Correct it.",
+        ),
+        (
+            GOOD + "triggers:\n  automation: {schedule: 0 7 * * *, workers: 17}\n",
+            ":5: 'triggers.automation.workers' should be less than or equal to 16. Correct it.",
+        ),
+        (
+            GOOD + "triggers:\n  automation:\n    schedule: 0 7 * * *\n    where:\n      event: evt_1\n",
+            ":8: There is no setting 'triggers.automation.where.event'. Did you mean 'event_id'? "
+            "Known: event_id, form_id, owner_id, tags, answers, consent.",
+        ),
+        (
+            GOOD + "triggers:\n  automation:\n    schedule: 0 7 * * *\n    where:\n      tags:\n",
+            ":8: 'triggers.automation.where.tags' should be a value, or a list of values. Correct it.",
+        ),
+        (
+            GOOD + "triggers:\n  automation:\n    schedule: 0 7 * * *\n    where:\n"
+            "      consent: {marketing: [granted, grantd]}\n",
+            ":8: 'grantd' is no word for 'triggers.automation.where.consent.marketing.2'. Did you mean 'granted'? "
+            "Known: granted, denied, withdrawn, requested, unknown.",
+        ),
+        (
+            GOOD + "triggers:\n  automation:\n    schedule: 0 7 * * *\n    where:\n"
+            "      answers:\n        timeline: {is: now}\n",
+            ":9: 'triggers.automation.where.answers.timeline' should be a value, or a list of values. Correct it.",
+        ),
+        (
+            GOOD + "triggers:\n  automation:\n    schedule: 0 7 * * *\n    where:\n      answers: {date: 2026-01-01}\n",
+            ":8: 'triggers.automation.where.answers.date' should be a value, or a list of values: texts, numbers, "
+            "true or false; dates in quotes. Correct it.",
+        ),
+        (
+            GOOD + "triggers:\n  automation: {schedule: 0 7 * * *, backfill_every: year}\n",
+            ":5: 'year' is no word for 'triggers.automation.backfill_every'. Known: day, week, month.",
         ),
         (
             GOOD + "extras:\n  owner: owner.emai\n",

@@ -25,6 +25,7 @@ CLIENT = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"
 TENANT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 CANARY = "s3cr3t-canary/with:odd@chars?&#%"
+WHSEC = "whsec_Y2FwdHVyZS1zb3VyY2UtdGVzdA=="
 DYNAMICS: dict[str, Any] = {
     "conn_type": "dynamics",
     "host": "https://contoso.crm4.dynamics.com",
@@ -219,7 +220,7 @@ def test_a_captello_connection_becomes_an_account() -> None:
     assert captello_account(fields(**CAPTELLO)) == CaptelloAccount(
         "https://capture.example.com", Auth.API_KEY, SecretStr(CANARY)
     )
-    extra = {"auth": "client_credentials", "account_id": "acc_1", "webhook_secret": "whsec_AAAA"}
+    extra = {"auth": "client_credentials", "account_id": "acc_1", "webhook_secret": WHSEC}
     content = CAPTELLO | {"host": "https://localhost", "port": 8443, "login": "client", "extra": extra}
     assert captello_account(fields(**content)) == CaptelloAccount(
         "https://localhost:8443",
@@ -227,7 +228,7 @@ def test_a_captello_connection_becomes_an_account() -> None:
         SecretStr(CANARY),
         client_id="client",
         account_id="acc_1",
-        webhook_secret=SecretStr("whsec_AAAA"),
+        webhook_secret=SecretStr(WHSEC),
     )
 
 
@@ -257,6 +258,18 @@ def test_a_captello_connection_becomes_an_account() -> None:
         (
             {"extra": {"webhook_secret": CANARY}},
             "'Webhook secret' does not begin with whsec_. Copy the whole secret from the subscription.",
+        ),
+        *(
+            (
+                {"extra": {"webhook_secret": secret}},
+                "'Webhook secret' is no base64 of 16 bytes or more after whsec_. "
+                "Copy the whole secret from the subscription.",
+            )
+            for secret in ("whsec_", "whsec_c2hvcnQ=", f"whsec_{CANARY}!", f"{WHSEC} whsec_")
+        ),
+        (
+            {"extra": {"webhook_secret": f"{WHSEC} {WHSEC} {WHSEC}"}},
+            "'Webhook secret' holds more than two secrets. Keep the new one, and the old one for a day.",
         ),
         (
             {"extra": {"api_key": CANARY}},

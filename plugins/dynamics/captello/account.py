@@ -24,7 +24,8 @@ class Auth(StrEnum):
 class CaptelloAccount:
     """One connected account. `origin` is scheme, host and port; nothing is ever sent elsewhere.
 
-    `secret` is the API key or the client secret. `timeout_s` counts for connecting and for each wait on the answer.
+    `secret` is the API key or the client secret; `webhook_secret` may be two, parted by a blank. `timeout_s` counts for
+    connecting and for each wait on the answer.
     """
 
     origin: str

@@ -18,7 +18,7 @@ def chooser(selection: Selection) -> Callable[[JsonObject], bool]:
     """
     prospect_ids = frozenset(selection.prospect_ids)
     event_ids, form_ids = frozenset(selection.event_ids), frozenset(selection.form_ids)
-    since, until = selection.captured_from, selection.captured_to
+    owner_ids, since, until = frozenset(selection.owner_ids), selection.captured_from, selection.captured_to
 
     def is_captured_then(submission: Mapping[str, Any]) -> bool:
         text = submission.get("captured_at")
@@ -33,6 +33,10 @@ def chooser(selection: Selection) -> Callable[[JsonObject], bool]:
         if event_ids and not _referred("event", prospect) & event_ids:
             return False
         if form_ids and not _referred("form", prospect) & form_ids:
+            return False
+        if owner_ids and (prospect.get("owner") or {}).get("id") not in owner_ids:
+            return False
+        if selection.updated_from is not None and instant(prospect["updated_at"]) < selection.updated_from:
             return False
         if since is None and until is None:
             return True

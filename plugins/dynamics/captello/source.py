@@ -33,7 +33,8 @@ class CaptelloSource:
     def pages(self, selection: Selection) -> Iterator[Sequence[SourcedProspect]]:
         """Yield the selected prospects in pages of up to 200, each once.
 
-        In the order of their last change; with several events or forms each has its own listing, one after the other.
+        In the order of their last change; with several events, forms or owners each has its own listing, one after the
+        other.
         Raises as `CaptelloClient`, and ContractError for a prospect that has not the form of one.
         """
         seen: set[str] = set()
@@ -48,14 +49,16 @@ class CaptelloSource:
                 yield fresh
 
     def _listed(self, selection: Selection) -> Iterator[Sequence[JsonObject]]:
-        """The service takes one event and one form a listing."""
-        window = {
-            name: _rfc3339(at)
-            for name, at in (("captured_since", selection.captured_from), ("captured_until", selection.captured_to))
-            if at is not None
+        """The service takes one event, one form and one owner a listing."""
+        times = {
+            "captured_since": selection.captured_from,
+            "captured_until": selection.captured_to,
+            "updated_since": selection.updated_from,
         }
-        for event_id, form_id in product(selection.event_ids or (None,), selection.form_ids or (None,)):
-            chosen = {"event_id": event_id, "form_id": form_id}
+        window = {name: _rfc3339(at) for name, at in times.items() if at is not None}
+        ids = (selection.event_ids, selection.form_ids, selection.owner_ids)
+        for event_id, form_id, owner_id in product(*(listed or (None,) for listed in ids)):
+            chosen = {"event_id": event_id, "form_id": form_id, "owner_id": owner_id}
             yield from self._client.prospects(window | {name: value for name, value in chosen.items() if value})
 
     def _by_id(self, selection: Selection) -> Iterator[Sequence[JsonObject]]:

@@ -7,6 +7,7 @@ Microsoft Dataverse".
 
 from __future__ import annotations
 
+import base64
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, field
@@ -32,6 +33,8 @@ DYNAMICS_EXTRA = (
 )
 CAPTELLO_EXTRA = ("auth", "account_id", "webhook_secret", "ca_bundle")
 DRIVER = "postgresql+psycopg"
+WEBHOOK_PREFIX = "whsec_"
+WEBHOOK_KEY_BYTES = 16  # the least that nobody can guess
 
 _GUID = re.compile(r"[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _DOMAIN = re.compile(r"(?=.{4,253}$)([A-Za-z0-9]([A-Za-z0-9-]*[A-Za-z0-9])?\.)+[A-Za-z]{2,}")
@@ -87,9 +90,7 @@ def captello_account(fields: ConnectionFields) -> CaptelloAccount:
         form.fault("'API key or client secret' is empty.", "Fill it in.")
     if auth is Auth.CLIENT_CREDENTIALS:
         form.required(fields.login, "Client id")
-    webhook_secret = form.text("webhook_secret", "Webhook secret")
-    if webhook_secret and not webhook_secret.startswith("whsec_"):
-        form.fault("'Webhook secret' does not begin with whsec_.", "Copy the whole secret from the subscription.")
+    webhook_secret = form.webhook_secrets()
     origin, ca_bundle = form.origin(), form.ca_bundle()
     account_id = form.text("account_id", "Account id")
     form.raise_faults()
@@ -137,6 +138,13 @@ def _is_file(text: str) -> bool:
     try:
         return Path(text).is_file()
     except (OSError, ValueError):  # far too long for a path, or with characters that no path has
+        return False
+
+
+def _is_long_key(secret: str) -> bool:
+    try:
+        return len(base64.b64decode(secret.removeprefix(WEBHOOK_PREFIX), validate=True)) >= WEBHOOK_KEY_BYTES
+    except ValueError:
         return False
 
 
@@ -199,6 +207,19 @@ class _Form:
         if word not in (*_TRUE, *_FALSE):
             self.fault(f"'{label}' is neither true nor false.", "Write true or false.")
         return word in _TRUE
+
+    def webhook_secrets(self) -> str | None:
+        """One secret, or two parted by blanks."""
+        value = self.text("webhook_secret", "Webhook secret")
+        parts = (value or "").split()
+        remedy = "Copy the whole secret from the subscription."
+        if not all(part.startswith(WEBHOOK_PREFIX) for part in parts):
+            self.fault("'Webhook secret' does not begin with whsec_.", remedy)
+        elif not all(map(_is_long_key, parts)):
+            self.fault(f"'Webhook secret' is no base64 of {WEBHOOK_KEY_BYTES} bytes or more after whsec_.", remedy)
+        if len(parts) > 2:
+            self.fault("'Webhook secret' holds more than two secrets.", "Keep the new one, and the old one for a day.")
+        return " ".join(parts) or None
 
     def authority(self, sandbox: bool) -> str | None:
         value = self.text("authority", "Authority")

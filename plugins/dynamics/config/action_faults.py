@@ -88,6 +88,8 @@ def _kinds_at(model: type[BaseModel], place: Place) -> Iterator[Any]:
             if isinstance(name, str) and isinstance(kind, type) and issubclass(kind, BaseModel):
                 field = _fields(kind).get(name)
                 inner += _unfolded(field.annotation) if field else []
+            elif isinstance(name, str) and get_origin(kind) is dict:  # names of the customer's own
+                inner += _unfolded(get_args(kind)[1])
             elif isinstance(name, int):
                 inner += [part for arg in get_args(kind) for part in _unfolded(arg)]
         kinds = inner
@@ -96,6 +98,6 @@ def _kinds_at(model: type[BaseModel], place: Place) -> Iterator[Any]:
 
 def _unfolded(annotation: Any) -> list[Any]:
     """A union's members; of anything else itself."""
-    if get_origin(annotation) in (tuple, list, Literal) or not get_args(annotation):
+    if get_origin(annotation) in (tuple, list, dict, Literal) or not get_args(annotation):
         return [annotation]
     return [part for arg in get_args(annotation) for part in _unfolded(arg)]

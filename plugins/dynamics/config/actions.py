@@ -11,9 +11,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError, field_validator
+from pydantic import BaseModel, ConfigDict, Field, StrictBool, ValidationError
 
 from dynamics.config.action_faults import unusable
+from dynamics.config.automation import Automation
 from dynamics.config.extras import Extras
 from dynamics.config.include import is_name, read_text, shown
 from dynamics.config.located_yaml import Located, Place, read_yaml
@@ -52,28 +53,6 @@ class Fulfillment(_Settings):
 
     events: tuple[Text, ...] = ()
     forms: tuple[Text, ...] = ()
-
-
-class Where(_Settings):
-    """Which prospects an automation takes."""
-
-    event_id: Text | None = None
-    form_id: Text | None = None
-    owner_id: Text | None = None
-
-
-class Automation(_Settings):
-    """On a schedule: five cron fields, UTC."""
-
-    schedule: Text
-    where: Where = Where()
-
-    @field_validator("schedule")
-    @classmethod
-    def _five_fields(cls, text: str) -> str:
-        if len(text.split()) != 5:
-            raise ValueError('should have five cron fields, such as "*/5 * * * *"')
-        return text
 
 
 class Triggers(_Settings):
@@ -149,6 +128,7 @@ class ReadAction:
     account: str | None = None
     mapping: str | None = None
     faults: tuple[Fault, ...] = ()
+    triggers: object = None  # as they are written
 
 
 def read_action(include: Path, name: str, overrides: Mapping[str, Any] | None = None) -> ReadAction:
@@ -170,6 +150,7 @@ def read_action(include: Path, name: str, overrides: Mapping[str, Any] | None = 
         account=account if isinstance(account, str) and account else None,
         mapping=mapping if isinstance(mapping, str) and mapping else None,
         faults=tuple(faults),
+        triggers=content.get("triggers"),
     )
 
 

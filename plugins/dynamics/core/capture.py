@@ -17,6 +17,8 @@ class Selection:
     event_ids: tuple[str, ...] = ()
     form_ids: tuple[str, ...] = ()
     prospect_ids: tuple[str, ...] = ()
+    owner_ids: tuple[str, ...] = ()
+    updated_from: datetime | None = None
 
 
 @dataclass(frozen=True)

@@ -62,6 +62,7 @@ class Run:
     organization_id: UUID
     dag_id: str | None = None
     dag_run_id: str | None = None
+    clear_number: int = 0  # how often a person has cleared the DAG run: each time is a run of its own
 
 
 @dataclass(frozen=True)

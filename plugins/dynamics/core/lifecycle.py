@@ -11,6 +11,8 @@ from uuid import UUID
 
 from dynamics.core.ledger import Link, LinkState
 
+GONE_AT_LEAST = 20
+
 
 def current_links(links: Iterable[Link], tables: Sequence[str]) -> dict[int, Link]:
     """One link per prospect: a live one before a dead one, then by the order in which the policy looks at tables."""
@@ -30,6 +32,17 @@ def record_state(table: str, record: Mapping[str, Any] | None) -> LinkState:
     if record["statecode"] == 0:
         return LinkState.LIVE
     return LinkState.QUALIFIED if table == "lead" and record["statecode"] == 1 else LinkState.DEACTIVATED
+
+
+def checked_state(table: str, record: Mapping[str, Any] | None) -> LinkState:
+    """What a link to this record is found to be when nobody follows it. One merged into a record that is gone since is
+    gone with it."""
+    return LinkState.DELETED if record is not None and is_orphan(record) else record_state(table, record)
+
+
+def too_many_gone(gone: int, asked: int, at_most_percent: float) -> bool:
+    """Whether so many records are gone that it is rather we who may not see them any more. A few prove nothing."""
+    return gone >= GONE_AT_LEAST and gone * 100 > asked * at_most_percent
 
 
 def merged_into(record: Mapping[str, Any] | None) -> UUID | None:

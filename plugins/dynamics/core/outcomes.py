@@ -80,6 +80,13 @@ def _link(chunk: Chunk, target: Target, key: int, content: Content | None) -> Li
     return Link(key, target.table, target.record_id, LinkState.LIVE, target.generation, content.content_hash, hashes)
 
 
+def settled_hashes(link: Link, content: Content) -> Mapping[str, str]:
+    """What we have settled in a link's record, by column. Where that was removed with the prospect's personal data, the
+    very same content is still known by its own hash: then all of it was settled."""
+    same = content.content_hash == link.content_hash
+    return content.column_hashes if same and not link.column_hashes else link.column_hashes
+
+
 def settle_as_if(chunk: Chunk, targets: Iterable[Target]) -> None:
     """Dry run: the outcomes that a real run would have had, in the same words."""
     for target in targets:

@@ -29,8 +29,9 @@ def prospect_frame(items: pd.DataFrame) -> pd.DataFrame:
     Returns:
         the same rows and columns, and
         captured_at  datetime64[us, UTC]: newest complete submission, without one the payload's last change;
-        state        object (str): "ready", or why it is not synced (now): processing_restricted, recycled, deleted,
-                     on_hold, awaiting_transcription, awaiting_reconciliation;
+        state        object (str): "ready", or why it is not synced (now): payload_removed (by the nightly removal; it
+                     says nothing any more), processing_restricted, recycled, deleted, on_hold, awaiting_transcription,
+                     awaiting_reconciliation;
         captures     object (tuple of dict): complete submissions, newest first.
     """
     payloads: list[Mapping[str, Any]] = list(items["payload"])
@@ -106,6 +107,8 @@ def _newest_first(payload: Mapping[str, Any]) -> list[tuple[datetime, Mapping[st
 
 def _state(payload: Mapping[str, Any], submissions: Sequence[tuple[datetime, Mapping[str, Any]]]) -> str:
     """What is final comes before what may pass. One complete submission is enough; else the newest tells why not."""
+    if not payload:
+        return "payload_removed"
     if payload.get("deleted_at") or payload.get("deletion_reason"):
         return "deleted"
     if (payload.get("privacy") or {}).get("processing_restricted"):

@@ -41,8 +41,14 @@ def fields_of(connection: Connection) -> ConnectionFields:
         mask_secret(fields.password.get_secret_value())
     for name in SECRET_EXTRA:
         if isinstance(fields.extra.get(name), str):
-            mask_secret(fields.extra[name])
+            for text in dict.fromkeys((fields.extra[name], *_parts(name, fields.extra[name]))):
+                mask_secret(text)
     return fields
+
+
+def _parts(name: str, value: str) -> list[str]:
+    """There may be two webhook secrets in the field."""
+    return value.split() if name == "webhook_secret" else []
 
 
 def told(error: DynamicsError) -> str:

@@ -13,7 +13,7 @@ from uuid import UUID
 
 import sqlalchemy as sa
 
-from dynamics.store.transactions import Transactions
+from dynamics.store.transactions import WAITS_S, Transactions
 
 PROBLEMS = ("rejected", "deferred", "skipped")
 
@@ -92,24 +92,75 @@ class Cause(_Row):
     prospects: int
 
     def __str__(self) -> str:
+        return f"{self.prospects} {self.outcome}" + (f": {self.why}" if self.why else "")
+
+    @property
+    def why(self) -> str:
+        """Reason, column and code in one line; no more than one of them is needed to say the same."""
         column = f"column {self.error_column}" if self.error_column else None
         code = self.error_code if self.error_code != f"mapping.{self.reason}" else None
-        why = ", ".join(part for part in (self.reason, column, code) if part)
-        return f"{self.prospects} {self.outcome}" + (f": {why}" if why else "")
+        return ", ".join(part for part in (self.reason, column, code) if part)
 
 
-R = TypeVar("R", RunRow, OutcomeRow, Cause)
+@dataclass(frozen=True)
+class OutcomeLine(_Row):
+    """What became of one prospect, as a page of a run shows it. `prospect_key` says where the next page begins."""
+
+    prospect_key: int
+    source: str
+    prospect_id: str
+    outcome: str
+    reason: str | None
+    table_name: str | None
+    record_id: UUID | None
+    record_url: str | None
+    matched_by: str | None
+    error_code: str | None
+    error_column: str | None
+
+
+R = TypeVar("R", RunRow, OutcomeRow, OutcomeLine, Cause)
 
 
 class AuditLog:
-    """Reads the audit database `engine` leads to. Raises as the ledger does."""
+    """Reads the audit database `engine` leads to. Raises as the ledger does, after the waits of `Transactions`."""
 
-    def __init__(self, engine: sa.Engine) -> None:
-        self._database = Transactions(engine)
+    def __init__(self, engine: sa.Engine, waits_s: Sequence[float] = WAITS_S) -> None:
+        self._database = Transactions(engine, waits_s=waits_s)
 
     def runs(self, limit: int = 50) -> list[RunRow]:
         """The newest runs, newest first."""
         return self._rows(RunRow, "SELECT * FROM sync.audit_run ORDER BY started_at DESC LIMIT :limit", limit=limit)
+
+    def find_run(self, run_id: UUID) -> RunRow | None:
+        """One run; None when there is no such run."""
+        rows = self._rows(RunRow, "SELECT * FROM sync.audit_run WHERE run_id = :run_id", run_id=run_id)
+        return rows[0] if rows else None
+
+    def outcome_lines(self, run_id: UUID, outcome: str | None, after: int, limit: int) -> list[OutcomeLine]:
+        """Outcomes of prospects with a greater key, all or those of one word. However far on, a page costs the same."""
+        return self._rows(
+            OutcomeLine,
+            """
+            SELECT o.prospect_key, p.source, p.prospect_id, o.outcome, o.reason, o.table_name, o.record_id,
+                   CASE WHEN NOT (r.dry_run AND o.outcome = 'created') THEN
+                        rtrim(b.url, '/') || '/main.aspx?pagetype=entityrecord&etn=' || o.table_name
+                        || '&id=' || o.record_id
+                   END AS record_url,
+                   o.matched_by, o.error_code, o.error_column
+              FROM sync.outcome o
+              JOIN sync.sync_run r ON r.run_id = o.run_id
+              JOIN sync.prospect p ON p.prospect_key = o.prospect_key
+              LEFT JOIN sync.account_binding b ON b.account = r.account AND b.organization_id = r.organization_id
+             WHERE o.run_id = :run_id AND o.prospect_key > :after
+               AND (o.outcome = :outcome OR CAST(:outcome AS text) IS NULL)
+             ORDER BY o.prospect_key LIMIT :limit
+            """,
+            run_id=run_id,
+            outcome=outcome,
+            after=after,
+            limit=limit,
+        )
 
     def latest_run(self, action: str | None = None) -> UUID | None:
         """The run that began last, of one action or of all."""

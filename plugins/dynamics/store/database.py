@@ -20,18 +20,19 @@ MIGRATION_LOCK = 0x64796E616D696373  # any number that nobody else in this datab
 LOCK_TIMEOUT = "4s"
 UPGRADE = "Run `dynamics-sync db upgrade`."
 _CONNECT = {
-    "connect_timeout": 10,
     "application_name": "dynamics-sync",
     "keepalives_idle": 30,
     "prepare_threshold": None,  # a transaction pooler hands each transaction another session
 }
 
 
-def create_store(url: str | sa.URL) -> sa.Engine:
+def create_store(url: str | sa.URL, connections: int = 16, patience_s: int = 30) -> sa.Engine:
     """An engine on the audit database. Does not connect yet.
 
     Args:
         url: `postgresql://...`, with any driver named or none; psycopg is used.
+        connections: the most it opens. The default is for a worker: eight lanes, its dispatcher, the keeper of places.
+        patience_s: how long to wait for a connection, of the pool's or a new one.
     Raises:
         ConfigurationError: no PostgreSQL URL.
     """
@@ -44,11 +45,12 @@ def create_store(url: str | sa.URL) -> sa.Engine:
     return sa.create_engine(
         parsed.set(drivername="postgresql+psycopg"),
         pool_pre_ping=True,
-        pool_size=6,
-        max_overflow=10,  # a worker has eight lanes, its dispatcher and the keeper of its places
+        pool_size=min(connections, 6),
+        max_overflow=max(connections - 6, 0),
+        pool_timeout=patience_s,
         hide_parameters=True,  # an error must not quote a person
         json_deserializer=parse_json,
-        connect_args=_CONNECT,
+        connect_args=_CONNECT | {"connect_timeout": min(patience_s, 10)},
     )
 
 

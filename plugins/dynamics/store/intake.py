@@ -8,6 +8,7 @@ from uuid import UUID
 import sqlalchemy as sa
 
 from dynamics.core.capture import DiscoveredProspect
+from dynamics.core.retention import retain_until
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
 
@@ -17,20 +18,24 @@ from dynamics.store.transactions import LedgerPart
 # be corrected without a new revision: of equal ones the one seen last counts.
 _STORE = sa.text("""
 WITH page AS MATERIALIZED (
-    SELECT DISTINCT ON (prospect_id) prospect_id, revision, updated_at, payload, email_key, name_key
+    SELECT DISTINCT ON (prospect_id) prospect_id, revision, updated_at, payload, email_key, name_key, retain_until
       FROM jsonb_to_recordset(CAST(:page AS jsonb)) AS p (
-           prospect_id text, revision bigint, updated_at timestamptz, payload jsonb, email_key text, name_key text)
+           prospect_id text, revision bigint, updated_at timestamptz, payload jsonb, email_key text, name_key text,
+           retain_until timestamptz)
      ORDER BY prospect_id, revision DESC, updated_at DESC
 )
-INSERT INTO sync.prospect AS kept (source, prospect_id, revision, payload, email_key, name_key, updated_at)
-SELECT :source, page.prospect_id, page.revision, page.payload, page.email_key, page.name_key, page.updated_at
+INSERT INTO sync.prospect AS kept (
+       source, prospect_id, revision, payload, email_key, name_key, updated_at, retain_until)
+SELECT :source, page.prospect_id, page.revision, page.payload, page.email_key, page.name_key, page.updated_at,
+       page.retain_until
   FROM page LEFT JOIN sync.prospect old ON old.source = :source AND old.prospect_id = page.prospect_id
  WHERE old.prospect_key IS NULL OR (page.revision, page.updated_at) > (old.revision, old.updated_at)
     OR (page.revision, page.updated_at) = (old.revision, old.updated_at) AND page.payload <> old.payload
  ORDER BY page.prospect_id
 ON CONFLICT (source, prospect_id) DO UPDATE
    SET revision = excluded.revision, payload = excluded.payload, email_key = excluded.email_key,
-       name_key = excluded.name_key, updated_at = excluded.updated_at, stored_at = statement_timestamp()
+       name_key = excluded.name_key, updated_at = excluded.updated_at, stored_at = statement_timestamp(),
+       retain_until = excluded.retain_until, removed_at = NULL
  WHERE (excluded.revision, excluded.updated_at) >= (kept.revision, kept.updated_at)
 """)
 
@@ -44,7 +49,15 @@ SELECT :run_id, p.prospect_key, p.prospect_key
 ON CONFLICT DO NOTHING
 """)
 
-_TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
+# Between the two statements above the nightly removal may have emptied a prospect that had nothing new to say. With an
+# item it cannot be emptied any more.
+_EMPTIED = sa.text("""
+SELECT 1 FROM sync.prospect p
+ WHERE p.source = :source AND p.prospect_id = ANY(ARRAY(SELECT json_array_elements_text(CAST(:prospect_ids AS json))))
+   AND p.removed_at IS NOT NULL LIMIT 1
+""")
+
+TOUCH_RUN = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
 
 _DISCOVERED = sa.text("""
 UPDATE sync.sync_run SET touched_at = statement_timestamp(), discovered_at = statement_timestamp()
@@ -106,14 +119,12 @@ class Intake(LedgerPart):
     def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         if not prospects:
             return 0
-        page = {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
         ids = rows_json([found.prospect.prospect_id for found in prospects])
         items = {"run_id": run_id, "source": source, "prospect_ids": ids}
 
         def work(connection: sa.Connection) -> int:
-            connection.execute(_STORE, page)
-            added = connection.execute(_ADD_ITEMS, items).rowcount
-            connection.execute(_TOUCH, {"run_id": run_id})
+            added = store_page(connection, page_parameters(source, prospects), _ADD_ITEMS, items)
+            connection.execute(TOUCH_RUN, {"run_id": run_id})
             return added
 
         return self._database.run("store prospects", work)
@@ -132,6 +143,31 @@ class Intake(LedgerPart):
         self._database.run("group persons", work)
 
 
+def keep_newest(connection: sa.Connection, source: str, prospects: Sequence[DiscoveredProspect]) -> None:
+    """Store the prospects of a page, where they say anything new."""
+    connection.execute(_STORE, page_parameters(source, prospects))
+
+
+def store_page(
+    connection: sa.Connection, page: dict[str, object], add_items: sa.TextClause, items: dict[str, object]
+) -> int:
+    """Keep the newest revisions of a page and add work items by a statement. Returns items added.
+
+    Args:
+        items: the statement's parameters, among them `source` and `prospect_ids`.
+    """
+    connection.execute(_STORE, page)
+    added = connection.execute(add_items, items).rowcount
+    if connection.scalar(_EMPTIED, items):
+        connection.execute(_STORE, page)
+    return added
+
+
+def page_parameters(source: str, prospects: Sequence[DiscoveredProspect]) -> dict[str, object]:
+    """What `store_page` stores."""
+    return {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
+
+
 def _row(found: DiscoveredProspect) -> dict[str, object]:
     prospect = found.prospect
     return {
@@ -141,4 +177,5 @@ def _row(found: DiscoveredProspect) -> dict[str, object]:
         "payload": prospect.payload,
         "email_key": found.email_key,
         "name_key": found.name_key,
+        "retain_until": retain_until(prospect.payload),
     }

@@ -17,6 +17,7 @@ from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from dynamics.core.ledger import LinkState, Outcome
+from dynamics.core.notices import Health
 
 SCHEMA = "sync"
 RUN_STATES = ("running", "succeeded", "failed")
@@ -24,6 +25,7 @@ ITEM_STATES = ("pending", "claimed", "sent", "settled")
 OPERATIONS = ("create", "update")
 ATTEMPT_RESULTS = ("landed", "not_landed", "refused", "not_sent")
 MATCHES = ("link", "email", "name")
+DELIVERY_STATES = ("due", "sorted", "done", "ignored")
 
 NOW = sa.text("now()")
 ZERO = sa.text("0")
@@ -72,7 +74,8 @@ class AccountBinding(Base):
 
 
 class SyncRun(Base):
-    """One execution of a sync action; one DAG run has at most one. Counts are filled in when it is closed.
+    """One execution of a sync action; one DAG run has one for each time it was cleared. Counts are filled in when it is
+    closed.
 
     `touched_at` is when a worker or a discovery was last heard of, `discovered_at` when discovery had ended,
     `open_items` what was unsettled when it was closed.
@@ -80,7 +83,7 @@ class SyncRun(Base):
 
     __tablename__ = "sync_run"
     __table_args__ = (
-        sa.UniqueConstraint("dag_id", "dag_run_id"),
+        sa.UniqueConstraint("dag_id", "dag_run_id", "clear_number"),
         _one_of("state", RUN_STATES),
         sa.Index("ix_sync_run_started_at", sa.text("started_at DESC")),
         sa.Index(
@@ -96,6 +99,7 @@ class SyncRun(Base):
     trigger: Mapped[str]
     dag_id: Mapped[str | None]
     dag_run_id: Mapped[str | None]
+    clear_number: Mapped[int] = mapped_column(server_default=ZERO)
     dry_run: Mapped[bool]
     settings: Mapped[dict[str, Any]]
     mapping_hash: Mapped[str]
@@ -119,7 +123,8 @@ class SyncRun(Base):
 class Prospect(Base):
     """The newest revision of a captured person, and the only place of personal data (`payload`, until `retain_until`).
 
-    `email_key` and `name_key` are hashes by which the queue keeps the prospects of one person together.
+    `email_key` and `name_key` are hashes by which the queue keeps the prospects of one person together. `removed_at`:
+    since when its personal data is gone, `payload` being empty; the next delivery brings it back.
     """
 
     __tablename__ = "prospect"
@@ -134,6 +139,7 @@ class Prospect(Base):
     updated_at: Mapped[datetime]  # by the source's clock
     stored_at: Mapped[datetime] = mapped_column(server_default=NOW)
     retain_until: Mapped[datetime | None]
+    removed_at: Mapped[datetime | None]
 
 
 class WorkItem(Base):
@@ -214,6 +220,8 @@ class ProspectOutcome(Base):
         sa.ForeignKeyConstraint(["run_id", "prospect_key"], [WorkItem.run_id, WorkItem.prospect_key]),
         _one_of("outcome", (outcome.value for outcome in Outcome)),
         _one_of("matched_by", MATCHES),
+        sa.Index("ix_outcome_of_prospect", "prospect_key", "settled_at"),
+        sa.Index("ix_outcome_deferred", "run_id", "prospect_key", postgresql_where=sa.text("outcome = 'deferred'")),
     )
     run_id: Mapped[UUID] = mapped_column(primary_key=True)
     prospect_key: Mapped[int] = mapped_column(primary_key=True)
@@ -252,6 +260,33 @@ class RecordLink(Base):
     revision: Mapped[int] = mapped_column(server_default=ZERO)  # of the prospect, that was settled there
     linked_at: Mapped[datetime] = mapped_column(server_default=NOW)
     settled_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class LinkCheck(Base):
+    """How far the links of an organisation have been held against it: the next check begins after this one."""
+
+    __tablename__ = "link_check"
+    organization_id: Mapped[UUID] = mapped_column(primary_key=True)
+    prospect_key: Mapped[int]
+    table_name: Mapped[str]
+    checked_at: Mapped[datetime] = mapped_column(server_default=NOW)
+
+
+class NoticeState(Base):
+    """How the last run of an action by a trigger ended, and which notifiers (`waiting`) have still to hear of it.
+
+    `teller` is who tells them, until `telling_until`.
+    """
+
+    __tablename__ = "notice_state"
+    __table_args__ = (_one_of("health", (health.value for health in Health)),)
+    action: Mapped[str] = mapped_column(primary_key=True)
+    trigger: Mapped[str] = mapped_column(primary_key=True)
+    health: Mapped[str]
+    waiting: Mapped[list[str]] = mapped_column(server_default=NO_WORDS)
+    changed_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    teller: Mapped[UUID | None]
+    telling_until: Mapped[datetime | None]
 
 
 class PersonLock(Base):
@@ -323,12 +358,18 @@ class Outage(Base):
 
 
 class Cursor(Base):
-    """How far a discovery has read: the (time, id) of the last row it has found and stored in the same transaction."""
+    """How far an automation has read: the (time, id) of the last row it has found and stored in the same transaction.
+
+    `read_at` is when the last reading that came to its end began, `backlog` how many prospects earlier readings had
+    found that were still not synced then. A row without `at` was never given a prospect.
+    """
 
     __tablename__ = "cursor"
     name: Mapped[str] = mapped_column(primary_key=True)
-    at: Mapped[datetime]
-    id: Mapped[str]
+    at: Mapped[datetime | None]
+    id: Mapped[str | None]
+    read_at: Mapped[datetime | None]
+    backlog: Mapped[int] = mapped_column(server_default=ZERO)
 
 
 class SchemaSnapshot(Base):
@@ -342,10 +383,46 @@ class SchemaSnapshot(Base):
 
 
 class WebhookDelivery(Base):
-    """A delivery of a source that was accepted once; the same id again is a replay."""
+    """A delivery of a source that was accepted once; the same id again is a replay. Whom it is about, and no more.
+
+    due: nobody has asked yet which actions answer it; sorted: each that does has an errand; done: all errands are run;
+    ignored: it asks for nothing. `event_ids` and `form_ids` are null where only the prospects can tell.
+    """
 
     __tablename__ = "webhook_delivery"
+    __table_args__ = (
+        _one_of("state", DELIVERY_STATES),
+        sa.Index("ix_webhook_delivery_due", "received_at", postgresql_where=sa.text("state = 'due'")),
+    )
     source: Mapped[str] = mapped_column(primary_key=True)
     delivery_id: Mapped[str] = mapped_column(primary_key=True)
     received_at: Mapped[datetime] = mapped_column(server_default=NOW)
     handled_at: Mapped[datetime | None]
+    type: Mapped[str | None]
+    prospect_source: Mapped[str | None]
+    prospect_ids: Mapped[list[str]] = mapped_column(server_default=NO_WORDS)
+    event_ids: Mapped[list[str] | None]
+    form_ids: Mapped[list[str] | None]
+    action: Mapped[str | None]
+    whole: Mapped[bool] = mapped_column(server_default=FALSE)
+    state: Mapped[str] = mapped_column(server_default=sa.text("'done'"))
+
+
+class WebhookErrand(Base):
+    """What a delivery asks of one action. Leased while `lease_until` lies ahead; `code`: why it was put off."""
+
+    __tablename__ = "webhook_errand"
+    __table_args__ = (
+        sa.ForeignKeyConstraint(
+            ["source", "delivery_id"], [WebhookDelivery.source, WebhookDelivery.delivery_id], ondelete="CASCADE"
+        ),
+        sa.Index("ix_webhook_errand_open", "action", "available_at", postgresql_where=sa.text("done_at IS NULL")),
+    )
+    source: Mapped[str] = mapped_column(primary_key=True)
+    delivery_id: Mapped[str] = mapped_column(primary_key=True)
+    action: Mapped[str] = mapped_column(primary_key=True)
+    available_at: Mapped[datetime] = mapped_column(server_default=NOW)
+    lease_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=ZERO)
+    code: Mapped[str | None]
+    done_at: Mapped[datetime | None]

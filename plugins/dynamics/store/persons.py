@@ -131,8 +131,11 @@ class Persons(LedgerPart):
         given = {"organization_id": organization_id, "run_id": claim.run_id, "wanted": rows_json(wanted)}
 
         def work(connection: sa.Connection) -> list[PersonHold]:
-            taken = {(row.table_name, row.match_key) for row in connection.execute(_TAKE, given)}
-            connection.execute(_LOCK, given)
+            taken: set[tuple[str, str]] = set()
+            while True:  # once more when the nightly removal has deleted a key that stood there a moment ago
+                taken |= {(row.table_name, row.match_key) for row in connection.execute(_TAKE, given)}
+                if len(connection.execute(_LOCK, given).all()) == len({(w.table_name, w.match_key) for w in wanted}):
+                    break
             rows = connection.execute(_LOOK, given).all()
             locks = {(row.table_name, row.match_key): _Lock(**row._mapping) for row in rows}
             for want in reversed(wanted):  # the first wish for a key is the one that took it

@@ -6,6 +6,7 @@ for settlements under way (`FOR UPDATE` here against `FOR KEY SHARE` there), so 
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from uuid import UUID
 
 import sqlalchemy as sa
@@ -15,20 +16,24 @@ from dynamics.errors import ConfigurationError, Fault
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import LedgerPart
 
-_RUN_COLUMNS = "run_id, action, account, trigger, dry_run, settings, mapping_hash, organization_id, dag_id, dag_run_id"
+_RUN_COLUMNS = (
+    "run_id, action, account, trigger, dry_run, settings, mapping_hash, organization_id, dag_id, dag_run_id,"
+    " clear_number"
+)
 
 _OPEN = sa.text(f"""
 INSERT INTO sync.sync_run ({_RUN_COLUMNS})
 SELECT {_RUN_COLUMNS}
   FROM json_to_recordset(CAST(:runs AS json)) AS r (
        run_id uuid, action text, account text, trigger text, dry_run boolean, settings jsonb, mapping_hash text,
-       organization_id uuid, dag_id text, dag_run_id text)
+       organization_id uuid, dag_id text, dag_run_id text, clear_number bigint)
 ON CONFLICT DO NOTHING
 """)  # noqa: S608 - a constant
 
 _FIND = sa.text(f"""
 SELECT {_RUN_COLUMNS} FROM sync.sync_run
- WHERE run_id = :run_id OR (dag_id = :dag_id AND dag_run_id = :dag_run_id)
+ WHERE run_id = :run_id
+    OR (dag_id = :dag_id AND dag_run_id = :dag_run_id AND clear_number = :clear_number)
  ORDER BY started_at LIMIT 1
 """)  # noqa: S608 - a constant
 
@@ -71,15 +76,22 @@ UPDATE sync.sync_run
  WHERE run_id = :run_id
 """)
 
-_STALE = sa.text("""
+_STALE = """
 SELECT run_id FROM sync.sync_run r
- WHERE account = :account AND organization_id = :organization_id AND run_id <> :except_run
-   AND (state = 'running' OR open_items > 0)
+ WHERE (state = 'running' OR open_items > 0)
    AND touched_at < statement_timestamp() - make_interval(secs => :older_than_s)
    AND NOT EXISTS (
        SELECT 1 FROM sync.work_item i
-        WHERE i.run_id = r.run_id AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp())
+        WHERE i.run_id = r.run_id AND i.state IN ('claimed', 'sent') AND i.lease_until > statement_timestamp())"""
+
+_STALE_OF_ACCOUNT = sa.text(f"""{_STALE}
+   AND account = :account AND organization_id = :organization_id AND run_id <> :except_run
  ORDER BY run_id
+   FOR UPDATE OF r SKIP LOCKED
+""")
+
+_STALEST = sa.text(f"""{_STALE}
+   AND run_id <> ALL(:seen) ORDER BY touched_at LIMIT 1
    FOR UPDATE OF r SKIP LOCKED
 """)
 
@@ -111,7 +123,7 @@ class Runs(LedgerPart):
     def open_run(self, run: Run) -> Run:
         def work(connection: sa.Connection) -> Run:
             connection.execute(_OPEN, {"runs": rows_json([run])})
-            return _find(connection, run.run_id, run.dag_id, run.dag_run_id)
+            return _find(connection, run.run_id, run.dag_id, run.dag_run_id, run.clear_number)
 
         return self._database.run("open run", work)
 
@@ -126,6 +138,12 @@ class Runs(LedgerPart):
             return found
 
         return self._database.run("bind account", work)
+
+    def bound_organization(self, account: str) -> UUID | None:
+        """The organisation that an account is bound to; None before its first use."""
+        bound = sa.text("SELECT organization_id FROM sync.account_binding WHERE account = :account")
+        found: UUID | None = self._database.run("read binding", lambda c: c.scalar(bound, {"account": account}))
+        return found
 
     def finish_run(self, run_id: UUID, state: str, requests: int) -> RunCounts:
         def work(connection: sa.Connection) -> RunCounts:
@@ -149,8 +167,22 @@ class Runs(LedgerPart):
         given = {"account": account, "organization_id": organization_id, "except_run": except_run}
 
         def work(connection: sa.Connection) -> int:
-            stale = connection.scalars(_STALE, given | {"older_than_s": older_than_s}).all()
+            stale = connection.scalars(_STALE_OF_ACCOUNT, given | {"older_than_s": older_than_s}).all()
             return sum(_abandon(connection, run_id) for run_id in stale)
+
+        return self._database.run("abandon stale runs", work)
+
+    def abandon_stalest_run(self, older_than_s: float, seen: Sequence[UUID]) -> tuple[UUID, int] | None:
+        """The same for one run of any account, the one silent for longest, but none of `seen`.
+
+        Returns:
+            the run and how many of its items were closed; None when there is no such run.
+        """
+        given = {"older_than_s": older_than_s, "seen": list(seen)}
+
+        def work(connection: sa.Connection) -> tuple[UUID, int] | None:
+            run_id: UUID | None = connection.scalar(_STALEST, given)
+            return (run_id, _abandon(connection, run_id)) if run_id is not None else None
 
         return self._database.run("abandon stale runs", work)
 
@@ -174,8 +206,14 @@ def _abandon(connection: sa.Connection, run_id: UUID) -> int:
     return closed
 
 
-def _find(connection: sa.Connection, run_id: UUID, dag_id: str | None = None, dag_run_id: str | None = None) -> Run:
-    given = {"run_id": run_id, "dag_id": dag_id, "dag_run_id": dag_run_id}
+def _find(
+    connection: sa.Connection,
+    run_id: UUID,
+    dag_id: str | None = None,
+    dag_run_id: str | None = None,
+    clear_number: int = 0,
+) -> Run:
+    given = {"run_id": run_id, "dag_id": dag_id, "dag_run_id": dag_run_id, "clear_number": clear_number}
     row = connection.execute(_FIND, given).one_or_none()
     if row is None:
         raise unknown_run(run_id)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import TypeVar
 
@@ -38,11 +38,15 @@ SELECT set_config('lock_timeout', '30s', true), set_config('idle_in_transaction_
 
 
 class Transactions:
-    """One database, and how to work in it. `sleep` waits so many seconds before a repetition."""
+    """One database, and how to work in it. `sleep` waits so many seconds before a repetition, of which there are as
+    many as `waits_s` has."""
 
-    def __init__(self, engine: sa.Engine, sleep: Callable[[float], None] = time.sleep) -> None:
+    def __init__(
+        self, engine: sa.Engine, sleep: Callable[[float], None] = time.sleep, waits_s: Sequence[float] = WAITS_S
+    ) -> None:
         self._engine = engine
         self._sleep = sleep
+        self._waits_s = waits_s
 
     def run(self, operation: str, work: Callable[[sa.Connection], T]) -> T:
         """Run `work` in a transaction of its own and commit it.
@@ -55,7 +59,7 @@ class Transactions:
             ConfigurationError, AccountError: it is missing, not upgraded or upgraded too far, or does not let us in.
             ContractError: it refused a statement.
         """
-        waits = iter(WAITS_S)
+        waits = iter(self._waits_s)
         while True:
             try:
                 with self._engine.begin() as connection:

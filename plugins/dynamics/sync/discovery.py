@@ -6,12 +6,13 @@ Safe to repeat: a second discovery of the same run adds only what is new. Nothin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
+from typing import TypeVar
 
 from dynamics import killpoints
-from dynamics.core.capture import Selection
+from dynamics.core.capture import Selection, SourcedProspect
 from dynamics.core.ledger import Run
 from dynamics.core.matching import with_match_keys
 from dynamics.core.policy import MatchBy, Policy
@@ -19,6 +20,8 @@ from dynamics.errors import StoppedError
 from dynamics.sync.ports import Clock, Ledger, Source
 
 log = logging.getLogger("dynamics.sync")
+P = TypeVar("P")
+Page = Sequence[SourcedProspect]
 
 
 def discover(
@@ -29,24 +32,45 @@ def discover(
     ledger: Ledger,
     clock: Clock,
     on_stored: Callable[[int], None] = lambda _: None,
+    wanted: Callable[[Page], Page] = lambda page: page,
 ) -> int:
-    """Store what the source selects. Returns how many work items the run has gained.
+    """Store what the source selects and is `wanted` of it. Returns how many work items the run has gained.
 
     Raises:
         StoppedError: this process is to stop. What was stored stays, and the run counts as not discovered.
     """
+    pages = (with_match_keys(kept) for page in source.pages(selection) if (kept := wanted(page)))
+    added = store_pages(
+        source.name, pages, lambda page: ledger.store_prospects(run.run_id, source.name, page), clock, on_stored
+    )
+    conclude(run, policy, ledger)
+    log.info("discovered %d prospects in %s", added, source.name)
+    return added
+
+
+def store_pages(
+    name: str,
+    pages: Iterable[P],
+    store: Callable[[P], int],
+    clock: Clock,
+    on_stored: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Store page by page: one is stored while the next is read. Returns the sum of what `store` says."""
     added = 0
-    with ThreadPoolExecutor(1, thread_name_prefix="storing") as storing:  # one page is stored while the next is read
+    with ThreadPoolExecutor(1, thread_name_prefix="storing") as storing:
         stored: Future[int] | None = None
-        for page in chain(source.pages(selection), [()]):
-            keyed = with_match_keys(page) if page else []
+        for page in chain(pages, [None]):
             if stored is not None:
                 added += stored.result()
                 on_stored(added)
                 killpoints.reach("K1")
             if clock.stopping:
-                raise StoppedError("discover prospects in", source.name, detail="this process was asked to stop")
-            stored = storing.submit(ledger.store_prospects, run.run_id, source.name, keyed)
-    ledger.group_persons(run.run_id, by_name=policy.match_by is MatchBy.EMAIL_OR_NAME)
-    log.info("discovered %d prospects in %s", added, source.name)
+                raise StoppedError("discover prospects in", name, detail="this process was asked to stop")
+            if page is not None:
+                stored = storing.submit(store, page)
     return added
+
+
+def conclude(run: Run, policy: Policy, ledger: Ledger) -> None:
+    """The run's prospects are all there: group those of one person."""
+    ledger.group_persons(run.run_id, by_name=policy.match_by is MatchBy.EMAIL_OR_NAME)

@@ -27,6 +27,7 @@ from dynamics.core.outcomes import (
     settle_decision,
     settle_said_before,
     settle_target,
+    settled_hashes,
     turn_away,
 )
 from dynamics.core.policy import Create, Policy, Update, decide
@@ -135,7 +136,7 @@ class Planner:
         for key in target.members:
             link = chunk.links.get(key)
             if link is not None and link.record_id == target.record_id:
-                settled |= link.column_hashes
+                settled |= settled_hashes(link, target.contents[key])
             settled |= landed_hashes(chunk, target, key)
         placeholders = target.defaults
         target.values = changed_values(merged, target.record or {}, settled, table.write_modes, metadata, placeholders)

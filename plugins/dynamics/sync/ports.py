@@ -104,7 +104,7 @@ class Ledger(Protocol):
 
     # -- runs
     def open_run(self, run: Run) -> Run:
-        """Store a run. The same (dag_id, dag_run_id) again gives back the run that was stored first."""
+        """Store a run. The same (dag_id, dag_run_id, clear_number) again gives back the one stored first."""
 
     def run(self, run_id: UUID) -> Run:
         """Raises ConfigurationError when there is no such run."""

@@ -52,6 +52,12 @@ def test_state_of_the_prospect(values: dict[str, Any], state: str) -> None:
     assert state_of(**values) == state
 
 
+def test_a_prospect_whose_personal_data_was_removed_is_not_synced() -> None:
+    claimed = items(prospect(), prospect(id="pro_00000002"))
+    claimed["payload"] = [{}, claimed["payload"].iloc[1]]
+    assert list(prospect_frame(claimed)["state"]) == ["payload_removed", "ready"]
+
+
 @pytest.mark.parametrize(
     ("states", "expected"),
     [

@@ -17,7 +17,7 @@ import typer
 from dynamics import cli, terminal
 from dynamics.assembly import SyncService
 from dynamics.core.crm import RecordWrite, WriteReport, WriteResult, WriteState
-from dynamics.core.ledger import Outcome, Run
+from dynamics.core.ledger import LinkState, Outcome, Run
 from dynamics.core.policy import Check, MatchBy
 from dynamics.errors import AccountError, ServiceUnavailableError
 from dynamics.sync.engine import Engine
@@ -316,7 +316,7 @@ def test_what_others_wrote_is_printed_as_it_is(words_of_others: str, capsys: pyt
 
 
 def test_a_run_id_that_is_none_is_wrong_usage(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(cli, "_audit", lambda: None)
+    monkeypatch.setattr(cli, "open_audit", lambda: None)
     monkeypatch.setattr(cli, "AuditLog", lambda _: None)
     monkeypatch.setattr("sys.argv", ["dynamics-sync", "log", "--run", "nonsense"])
     code = None
@@ -354,3 +354,16 @@ def test_a_prospect_given_up_after_three_lost_updates_is_not_written_once_more(s
     stage.crm.update = lost  # type: ignore[method-assign, assignment]
     assert words(stage.sync(ana(revision=2, job_title="Director"))) == [("deferred", "no_answer")]
     assert len(sent) == 3
+
+
+@pytest.mark.parametrize(("job_title", "written"), [("Buyer", {}), ("Director", {"jobtitle": "Director"})])
+def test_what_a_person_changed_stays_theirs_once_the_hashes_of_what_we_wrote_are_gone(
+    stage: Stage, job_title: str, written: dict[str, str]
+) -> None:
+    """Retention has removed them: the same content is known by its own hash, and what is new is written."""
+    stage.sync(ana(job_title="Buyer"))
+    ((place, kept),) = stage.ledger.records.items()
+    stage.ledger.records[place] = replace(kept, column_hashes={}, state=LinkState.DEACTIVATED)
+    stage.crm.put("lead", ANA, {"jobtitle": "Set by a person"})
+    stage.sync(ana(job_title=job_title))
+    assert stage.leads[ANA]["jobtitle"] == written.get("jobtitle", "Set by a person")

@@ -1,0 +1,1 @@
+"""The routes that this project adds to Airflow's API server."""
