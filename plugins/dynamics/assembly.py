@@ -14,7 +14,7 @@ import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any, Self
@@ -45,9 +45,12 @@ from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
 from dynamics.core.where import Where
+from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.known import Known
 from dynamics.dataverse.local_budget import LocalBudget
-from dynamics.errors import ConfigurationError, Fault, TransientError
+from dynamics.draining import Drainer
+from dynamics.errors import ConfigurationError, Fault
 from dynamics.extras.making import ExtrasMaker, maker_of
 from dynamics.extras.resolving import Problem, resolve
 from dynamics.extras.resolving import check as check_extras
@@ -58,6 +61,7 @@ from dynamics.run_request import (
     BACKFILL,
     CAPTELLO,
     LEDGER,
+    WEBHOOK,
     RunRequest,
     frozen,
     retried_of,
@@ -67,7 +71,7 @@ from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.discovery import discover
-from dynamics.sync.engine import LANES, LEASE_S, Engine
+from dynamics.sync.engine import LANES, LEASE_S
 from dynamics.sync.ports import Crm, Source
 
 log = logging.getLogger("dynamics.sync")
@@ -75,6 +79,34 @@ log = logging.getLogger("dynamics.sync")
 GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
 STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
 ConnectionOf = Callable[[str], ConnectionFields]
+
+
+@dataclass(frozen=True)
+class Vetted:
+    """An action that was found in order, with what a run of it has to know. `seen`: what its tables looked like."""
+
+    request: RunRequest
+    action: SyncAction
+    mapping_hash: str
+    organization_id: uuid.UUID
+    seen: Mapping[str, Any]
+
+    def run(self, dag_run_id: str | None) -> Run:
+        """A run under a new id, not stored yet."""
+        request, action = self.request, self.action
+        return Run(
+            run_id=uuid.uuid4(),
+            action=action.name,
+            account=action.account,
+            trigger=request.trigger,
+            dry_run=request.dry_run,
+            settings={"action": action.model_dump(mode="json"), "request": frozen(request), "seen": self.seen},
+            mapping_hash=self.mapping_hash,
+            organization_id=self.organization_id,
+            dag_id=request.dag_id,
+            dag_run_id=dag_run_id,
+            clear_number=request.clear_number,
+        )
 
 
 @dataclass(frozen=True)
@@ -100,7 +132,22 @@ class SyncService:
         return self
 
     def __exit__(self, *_: object) -> None:
+        self.forget()
         self.audit.dispose()
+
+    def of_a_thread(self) -> SyncService:
+        """The same for one thread of several: what it learns of accounts is its own. Forget it in the end."""
+        return replace(self)
+
+    def forget(self) -> None:
+        """Close what was learnt of accounts."""
+        for _account, known in self._known.values():
+            known.close()
+        self._known.clear()
+
+    @cached_property
+    def _known(self) -> dict[str, tuple[DataverseAccount, Known]]:
+        return {}
 
     @cached_property
     def clock(self) -> SystemClock:
@@ -116,6 +163,10 @@ class SyncService:
         Raises:
             ConfigurationError: the faults. AccountError, TransientError: the organisation could not be asked.
         """
+        return self.begin(self.vet(request), request.dag_run_id)
+
+    def vet(self, request: RunRequest) -> Vetted:
+        """Preflight alone. Raises as `open_run`."""
         look = self._preflight()
         findings = look.look(request.action, request.overrides)
         with findings.collecting():
@@ -126,25 +177,12 @@ class SyncService:
         look.remember(findings, told=False)
         for change in findings.changes:
             log.warning("%s%s", change, ": prospects will be rejected for it" if change.rejects else "")
-        run = self.ledger.open_run(
-            Run(
-                run_id=uuid.uuid4(),
-                action=action.name,
-                account=action.account,
-                trigger=request.trigger,
-                dry_run=request.dry_run,
-                settings={
-                    "action": action.model_dump(mode="json"),
-                    "request": frozen(request),
-                    "seen": {table: as_json(seen) for table, seen in findings.seen.items()},
-                },
-                mapping_hash=mappings.digest,
-                organization_id=organization.organization_id,
-                dag_id=request.dag_id,
-                dag_run_id=request.dag_run_id,
-                clear_number=request.clear_number,
-            )
-        )
+        seen = {table: as_json(columns) for table, columns in findings.seen.items()}
+        return Vetted(request, action, mappings.digest, organization.organization_id, seen)
+
+    def begin(self, vetted: Vetted, dag_run_id: str | None) -> Run:
+        """Store a run of what was found in order. One preflight may be followed by several runs."""
+        run = self.ledger.open_run(vetted.run(dag_run_id))
         self._budget(run, run.account).answers()
         stale_s = STALE_AFTER_LEASES * lease_seconds()
         self.ledger.abandon_stale_runs(run.account, run.organization_id, stale_s, run.run_id)
@@ -168,7 +206,7 @@ class SyncService:
 
     def _preflight(self) -> Preflight:
         def connect(account: str) -> DataverseClient:
-            return self._client(account, LocalBudget(clock=self.clock))
+            return self._client(account, LocalBudget(clock=self.clock), afresh=True)
 
         return Preflight(self.include, connect, self.ledger, self.ledger, self._extras_faults)
 
@@ -180,8 +218,8 @@ class SyncService:
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
             self._file_source(request.file).check()
-        elif request.source != LEDGER:
-            with self._captello(request.source_connection) as captello:
+        elif request.source not in (LEDGER, WEBHOOK):  # what a webhook names, and where, each delivery says
+            with self.captello(request.source_connection) as captello:
                 captello.test()
 
     def _located(self, action: SyncAction, problems: Iterable[Problem]) -> list[Fault]:
@@ -233,39 +271,26 @@ class SyncService:
     ) -> Drained:
         """Work on the run until nothing is left. Raises as `Engine.drain`."""
         run = self.ledger.run(run_id)
+        with self.warmed(run) as drainer:
+            return drainer.drain(run, worker, on_settled)
+
+    @contextmanager
+    def warmed(self, run: Run) -> Iterator[Drainer]:
+        """What drains this run, and others of the same action, mapping and organisation after it."""
         action = _action(run)
         mappings = self._same_mappings(run, action)
         wish = action.extras.wish(mappings.values)
         guard = _guard(run, action, mappings.tables)
         with self._client(action.account, self._budget(run, action.account), guard) as client:
-            told = 0
-
-            def settled(outcomes: Counter[Outcome]) -> None:
-                nonlocal told
-                told += self._tell_requests(run_id, client.requests - told)
-                on_settled(outcomes)
-
-            engine = Engine(
-                run=run,
+            yield Drainer(
                 policy=action.policy(),
                 mappings={name: with_columns(table, wish) for name, table in mappings.tables.items()},
                 ledger=self.ledger,
-                crm=client,
+                client=client,
                 clock=self.clock,
                 extras=self._extras(run, action, mappings, client),
                 lease_s=lease_seconds(),
-                on_settled=settled,
             )
-            return engine.drain(worker)
-
-    def _tell_requests(self, run_id: uuid.UUID, requests: int) -> int:
-        """Count requests for the run. A statistic: when the database is away they are told with the next chunk."""
-        try:
-            self.ledger.add_requests(run_id, requests)
-        except TransientError as error:
-            log.warning("requests of run %s: %s", run_id, error)
-            return 0
-        return requests
 
     def conclude(self, run_id: uuid.UUID, max_rejected_percent: float | None = None) -> Verdict:
         """Judge and close the run. Nothing is raised: the face decides how red looks."""
@@ -282,15 +307,32 @@ class SyncService:
         account: str,
         budget: LocalBudget | DatabaseBudget,
         guard: Callable[[TableMetadata], None] = lambda _: None,
+        afresh: bool = False,
     ) -> DataverseClient:
         connected = dynamics_account(self.connection_of(account))
         return DataverseClient(
-            connected, budget=budget, clock=self.clock, callers=LANES, on_token=self.on_token, guard=guard
+            connected,
+            budget=budget,
+            clock=self.clock,
+            callers=LANES,
+            on_token=self.on_token,
+            guard=guard,
+            known=self._known_of(account, connected, afresh),
         )
 
     def connect(self, account: str, organization_id: uuid.UUID) -> DataverseClient:
         """An account's organisation, to be closed again, within the request limits that all workers share."""
         return self._client(account, self._shared_budget(account, organization_id))
+
+    def _known_of(self, name: str, account: DataverseAccount, afresh: bool = False) -> Known:
+        """What preflight, which asks afresh, has learnt serves the worker behind it, if the connection is the same."""
+        before = self._known.get(name)
+        if before is not None and before[0] == account and not afresh:
+            return before[1]
+        if before is not None:
+            before[1].close()
+        self._known[name] = (account, Known())
+        return self._known[name][1]
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
         return self._shared_budget(account, run.organization_id, urgent=run.trigger == "fulfillment")
@@ -317,10 +359,11 @@ class SyncService:
         if request["source"] == "file":
             yield self._file_source(request["file"])
         else:
-            with self._captello(request["source_connection"]) as captello:
+            with self.captello(request["source_connection"]) as captello:
                 yield CaptelloSource(captello)
 
-    def _captello(self, connection_id: str) -> CaptelloClient:
+    def captello(self, connection_id: str) -> CaptelloClient:
+        """A client of a source, to be closed again. Raises ConfigurationError."""
         account = captello_account(self.connection_of(connection_id))
         return CaptelloClient(account, clock=self.clock, on_token=self.on_token)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 import json
+import logging
 import os
 import sys
 import uuid
@@ -29,6 +30,7 @@ from dynamics.cli_running import AUDIT, open_audit, open_service, stoppable, syn
 from dynamics.config import audit_url, connection_from_environment
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome
+from dynamics.fulfillment.worker import Worker
 from dynamics.reporting import change_lines, print_forecasts
 from dynamics.run_request import RETRIED, RunRequest, outcomes_to_retry, retry_of
 from dynamics.store.audit import AuditLog, RunRow
@@ -162,6 +164,21 @@ def work(run: Annotated[uuid.UUID, typer.Option(help="Id of a run that has been 
     """Be one more worker of a run that another process has begun, until none of its prospects is left."""
     with faults_told(), open_service() as service, stoppable(service):
         console.print(str(service.drain(run, f"cli-{os.getpid()}")))
+
+
+@app.command()
+def fulfil(
+    minutes: Annotated[float | None, typer.Option(min=0, help="End after so long. Without it: when stopped.")] = None,
+) -> None:
+    """Sync what webhooks bring, at once, by all actions that answer them: the worker of dynamics_fulfillment."""
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    logging.getLogger("dynamics.sync").setLevel(logging.WARNING)  # it tells of every chunk
+    with faults_told(), open_service() as service, stoppable(service):
+        summary = Worker(service, f"cli-{os.getpid()}").run(None if minutes is None else 60 * minutes)
+        console.print(", ".join(f"{count} {word}" for word, count in summary.outcomes.items()) or "no prospects")
+        for problem in summary.problems:
+            complaints.print(problem, style="red", markup=False)
+        raise typer.Exit(STOPPED if summary.blocked else REJECTED if summary.problems else OK)
 
 
 @app.command()

@@ -100,6 +100,11 @@ def _captello() -> Json:
                 "Signs what Captello sends to /dynamics/webhooks/<connection id>; begins with whsec_. Empty: no "
                 "webhooks are taken. While it is replaced: the new one, a blank, the old one.",
             ),
+            "webhook_template": _secret(
+                "Webhook template",
+                "For unsigned webhooks, as JSON: token, addresses, fields. Empty: none are taken. Weaker than a signed "
+                "one: see docs/webhooks.md.",
+            ),
             "ca_bundle": _text("CA bundle", "Path of a PEM file with the certificate authorities to trust."),
         },
     }

@@ -13,7 +13,7 @@ from dynamics.core.ledger import Outcome, Run
 from dynamics.errors import ConfigurationError, Fault
 
 CAPTELLO = "captello_default"
-LEDGER = "ledger"
+LEDGER, WEBHOOK = "ledger", "webhook"
 AUTOMATION, BACKFILL = "automation", "backfill"  # triggers
 RETRIED = (Outcome.REJECTED, Outcome.DEFERRED)
 MAY_BE_RETRIED = (*RETRIED, Outcome.SKIPPED)  # the others are in the CRM as they should be
@@ -34,7 +34,7 @@ class RunRequest:
     action: str
     trigger: str
     overrides: Mapping[str, Any]
-    source: str = "captello"  # "captello" | "file" | "ledger"
+    source: str = "captello"  # "captello" | "file" | "ledger" | "webhook"
     source_connection: str = CAPTELLO
     file: str | None = None
     selection: Selection = field(default_factory=Selection)

@@ -143,3 +143,24 @@ def test_test_tells_every_fault_of_the_form(connect: Any) -> None:
     assert "'Tenant id' is empty. Fill it in." in text
     assert "'Environment URL': The environment address names no Dynamics 365 host." in text
     assert "canary" not in text
+
+
+@pytest.mark.parametrize("as_text", [True, False])
+def test_the_token_of_an_unsigned_webhook_is_masked(
+    connect: Any, monkeypatch: pytest.MonkeyPatch, as_text: bool
+) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr("dynamics.hooks.connections.mask_secret", masked.append)
+    template = {"token": "canary-token"}
+    extra = {"webhook_template": json.dumps(template) if as_text else template}
+    connect("captello_default", conn_type="captello", password=KEY, extra=extra)
+    connection_fields("captello_default")
+    assert "canary-token" in masked
+
+
+def test_both_webhook_secrets_are_masked_each_by_itself(connect: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    masked: list[str] = []
+    monkeypatch.setattr("dynamics.hooks.connections.mask_secret", masked.append)
+    connect("captello_default", conn_type="captello", password=KEY, extra={"webhook_secret": "whsec_one whsec_two"})
+    connection_fields("captello_default")
+    assert {"whsec_one", "whsec_two"} <= set(masked)

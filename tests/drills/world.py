@@ -53,7 +53,8 @@ max_rejected_percent: 100
 class World:
     """One drill's surroundings. `folder` is its own; `crm` the running sandbox, `server` the database server.
 
-    `connection_extra` and `client_secret` are for what the account's connection holds in further or other words.
+    `connection_extra` and `client_secret` are for what the account's connection holds in further or other words,
+    `captello_extra` for what Captello's does.
     """
 
     folder: Path
@@ -62,6 +63,7 @@ class World:
     audit_url: str
     server: PostgresServer
     connection_extra: dict[str, Any] = field(default_factory=dict)
+    captello_extra: dict[str, Any] = field(default_factory=dict)
     client_secret: str | None = None
     lease_s: str = LEASE_S  # short, so that a dead worker is soon taken over; where load is drilled, the product's own
 
@@ -101,33 +103,12 @@ class World:
         return subprocess.Popen(command, env=variables, stdout=pipe, stderr=pipe, text=True, start_new_session=True)
 
     def environment(self) -> dict[str, str]:
-        ready = self.crm.ready
-        account = {
-            "conn_type": "dynamics",
-            "host": ready["organizations"][0]["url"],
-            "login": ready["client_id"],
-            "password": self.client_secret or ready["client_secret"],
-            "extra": {
-                "tenant_id": ready["tenant_id"],
-                "authority": ready["authority"],
-                "sandbox": True,
-                "ca_bundle": ready["ca_bundle"],
-                **self.connection_extra,
-            },
-        }
-        captello = {
-            "conn_type": "captello",
-            "host": ready["capture_url"],
-            "password": ready["capture_key"],
-            "extra": {"auth": "api_key", "ca_bundle": ready["ca_bundle"]},
-        }
-        return os.environ | {
-            "AIRFLOW_CONN_CAPTELLO_DEFAULT": json.dumps(captello),
-            "AIRFLOW_CONN_DYNAMICS_AUDIT": json.dumps({"conn_type": "postgres", "extra": {"url": self.audit_url}}),
-            "AIRFLOW_CONN_DYNAMICS_DEFAULT": json.dumps(account),
-            "DYNAMICS_SYNC_INCLUDE": str(self.folder / "include"),
-            "DYNAMICS_SYNC_LEASE_S": self.lease_s,
-        }
+        account = {"password": self.client_secret, "extra": self.connection_extra}
+        return (
+            os.environ
+            | connections(self.crm, self.audit_url, account, self.captello_extra)
+            | {"DYNAMICS_SYNC_INCLUDE": str(self.folder / "include"), "DYNAMICS_SYNC_LEASE_S": self.lease_s}
+        )
 
     def sql(self, query: str, **parameters: Any) -> list[sa.RowMapping]:
         with self.engine.connect() as connection:
@@ -149,6 +130,40 @@ class World:
         path = self.folder / name
         path.write_text("".join(json.dumps(p) + "\n" for p in prospects))
         return path
+
+
+def connections(
+    crm: process.SandboxProcess,
+    audit_url: str,
+    account: Mapping[str, Any] | None = None,
+    captello_extra: Mapping[str, Any] | None = None,
+) -> dict[str, str]:
+    """The three connections as environment variables; `account` changes password and extra of the organisation's."""
+    ready, changed = crm.ready, account or {}
+    dynamics = {
+        "conn_type": "dynamics",
+        "host": ready["organizations"][0]["url"],
+        "login": ready["client_id"],
+        "password": changed.get("password") or ready["client_secret"],
+        "extra": {
+            "tenant_id": ready["tenant_id"],
+            "authority": ready["authority"],
+            "sandbox": True,
+            "ca_bundle": ready["ca_bundle"],
+            **changed.get("extra", {}),
+        },
+    }
+    captello = {
+        "conn_type": "captello",
+        "host": ready["capture_url"],
+        "password": ready["capture_key"],
+        "extra": {"auth": "api_key", "ca_bundle": ready["ca_bundle"], **(captello_extra or {})},
+    }
+    return {
+        "AIRFLOW_CONN_CAPTELLO_DEFAULT": json.dumps(captello),
+        "AIRFLOW_CONN_DYNAMICS_AUDIT": json.dumps({"conn_type": "postgres", "extra": {"url": audit_url}}),
+        "AIRFLOW_CONN_DYNAMICS_DEFAULT": json.dumps(dynamics),
+    }
 
 
 @contextmanager

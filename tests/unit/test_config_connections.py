@@ -25,6 +25,7 @@ CLIENT = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"
 TENANT = "aaaaaaaa-bbbb-cccc-dddd-eeeeeeeeeeee"
 CANARY = "s3cr3t-canary/with:odd@chars?&#%"
+CANARY_TOKEN = "s3cr3t-canary-0123456789-0123456789"
 WHSEC = "whsec_Y2FwdHVyZS1zb3VyY2UtdGVzdA=="
 DYNAMICS: dict[str, Any] = {
     "conn_type": "dynamics",
@@ -273,7 +274,8 @@ def test_a_captello_connection_becomes_an_account() -> None:
         ),
         (
             {"extra": {"api_key": CANARY}},
-            "has an extra field 'api_key' that nobody reads. Known: auth, account_id, webhook_secret, ca_bundle.",
+            "has an extra field 'api_key' that nobody reads. "
+            "Known: auth, account_id, webhook_secret, webhook_template, ca_bundle.",
         ),
     ],
 )
@@ -328,3 +330,44 @@ def test_a_broken_audit_connection_names_the_field(content: dict[str, Any], faul
     with pytest.raises(ConfigurationError) as caught:
         audit_url(fields(**content))
     assert faults_of(caught) == [fault]
+
+
+# ---------------------------------------------------------------- unsigned webhooks
+
+TEMPLATE: dict[str, Any] = {"token": CANARY_TOKEN, "addresses": ["203.0.113.0/24"], "fields": {"/Id": "id"}}
+
+
+@pytest.mark.parametrize("written", [TEMPLATE, json.dumps(TEMPLATE)])
+def test_an_unsigned_webhook_is_read_from_an_object_or_its_text(written: Any) -> None:
+    read = captello_account(fields(**CAPTELLO | {"extra": {"webhook_template": written}})).webhook_template
+    assert read is not None
+    assert (read.token.get_secret_value(), read.proxies, read.repeat_window_s) == (CANARY_TOKEN, 0, 300.0)
+    assert CANARY_TOKEN not in repr(read)
+
+
+@pytest.mark.parametrize("nothing", [None, "", {}])
+def test_unsigned_webhooks_are_off_unless_switched_on(nothing: Any) -> None:
+    assert captello_account(fields(**CAPTELLO | {"extra": {"webhook_template": nothing}})).webhook_template is None
+
+
+def test_an_unsigned_webhook_tells_all_its_faults_at_once_and_no_value() -> None:
+    wrong = {
+        "token": "canary-short",
+        "addresses": ["0.0.0.0/0"],
+        "fields": {"Email": "email", "/x": "canary", "/y": "last_name", "/z": "last_name"},
+        "proxies": -1,
+        "repeat_window_s": True,
+        "secret": 1,
+    }
+    with pytest.raises(ConfigurationError) as caught:
+        captello_account(fields(**CAPTELLO | {"extra": {"webhook_template": wrong}}))
+    told = " ".join(faults_of(caught))
+    said = ("'token' has not 32", "whole internet", "no map of JSON pointers", "names 'canary', which no prospect has")
+    said += ("same path twice", "what the prospect's id is", "'proxies' is no", "'repeat_window_s' is no", "'secret'")
+    assert [words for words in said if words not in told] == []
+    assert "canary-short" not in told
+
+
+def test_an_unsigned_webhook_that_is_no_json_says_so() -> None:
+    with pytest.raises(ConfigurationError, match="'Webhook template' is no JSON object"):
+        captello_account(fields(**CAPTELLO | {"extra": {"webhook_template": "{canary"}}))

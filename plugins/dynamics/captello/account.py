@@ -12,6 +12,8 @@ from urllib.parse import urlsplit
 
 from pydantic import SecretStr
 
+from dynamics.captello.template import WebhookTemplate
+
 
 class Auth(StrEnum):
     """How we sign in: a key in a header, or OAuth client credentials."""
@@ -24,8 +26,8 @@ class Auth(StrEnum):
 class CaptelloAccount:
     """One connected account. `origin` is scheme, host and port; nothing is ever sent elsewhere.
 
-    `secret` is the API key or the client secret; `webhook_secret` may be two, parted by a blank. `timeout_s` counts for
-    connecting and for each wait on the answer.
+    `secret` is the API key or the client secret; `webhook_secret` may be two, parted by a blank;
+    `webhook_template` takes unsigned calls. `timeout_s` counts for connecting and for each wait on the answer.
     """
 
     origin: str
@@ -34,6 +36,7 @@ class CaptelloAccount:
     client_id: str | None = None
     account_id: str | None = None
     webhook_secret: SecretStr | None = None
+    webhook_template: WebhookTemplate | None = None
     ca_bundle: str | None = None
     timeout_s: float = 30.0
 

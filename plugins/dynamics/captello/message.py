@@ -64,7 +64,7 @@ def _of_prospect(head: tuple[str, str, str], content: Mapping[str, Any]) -> Acce
     """One that is gone is looked up, with the one it was merged into: messages come in any order."""
     ids = _ids([content.get("id") or content.get("prospect_id"), content.get("merged_into")])
     whole = _whole(content)
-    if whole is None:
+    if whole is None or whole.prospect_id not in ids:
         return Accepted(Delivery(*head, prospect_ids=ids))
     return Accepted(Delivery(*head, prospect_ids=ids, scene=scene_of_prospect(whole.payload), whole=True), (whole,))
 

@@ -18,6 +18,7 @@ from pydantic import SecretStr
 
 from dynamics.captello.account import Auth, CaptelloAccount, parse_origin
 from dynamics.config.connections import ConnectionFields
+from dynamics.config.webhook_template import webhook_template
 from dynamics.config.wording import nearest
 from dynamics.dataverse.account import DataverseAccount, parse_authority, parse_environment_url
 from dynamics.errors import ConfigurationError, Fault
@@ -31,7 +32,7 @@ DYNAMICS_EXTRA = (
     "sandbox",
     "ca_bundle",
 )
-CAPTELLO_EXTRA = ("auth", "account_id", "webhook_secret", "ca_bundle")
+CAPTELLO_EXTRA = ("auth", "account_id", "webhook_secret", "webhook_template", "ca_bundle")
 DRIVER = "postgresql+psycopg"
 WEBHOOK_PREFIX = "whsec_"
 WEBHOOK_KEY_BYTES = 16  # the least that nobody can guess
@@ -91,6 +92,7 @@ def captello_account(fields: ConnectionFields) -> CaptelloAccount:
     if auth is Auth.CLIENT_CREDENTIALS:
         form.required(fields.login, "Client id")
     webhook_secret = form.webhook_secrets()
+    template = webhook_template(fields.extra.get("webhook_template"), form.fault)
     origin, ca_bundle = form.origin(), form.ca_bundle()
     account_id = form.text("account_id", "Account id")
     form.raise_faults()
@@ -101,6 +103,7 @@ def captello_account(fields: ConnectionFields) -> CaptelloAccount:
         client_id=fields.login,
         account_id=account_id,
         webhook_secret=SecretStr(webhook_secret) if webhook_secret else None,
+        webhook_template=template,
         ca_bundle=ca_bundle,
     )
 

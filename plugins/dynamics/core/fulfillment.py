@@ -48,11 +48,20 @@ class Delivery:
 
 
 @dataclass(frozen=True)
+class Repeats:
+    """Another id that makes a delivery a repetition, if it came so many seconds ago at most."""
+
+    delivery_id: str
+    within_s: float
+
+
+@dataclass(frozen=True)
 class Accepted:
     """A delivery and the prospects that came with it."""
 
     delivery: Delivery
     prospects: tuple[SourcedProspect, ...] = ()
+    repeats: Repeats | None = None
 
 
 @dataclass(frozen=True)
@@ -111,4 +120,4 @@ def repeated(members: Collection[str], arriving: Iterable[str]) -> bool:
 
 def _ids(submissions: Iterable[Mapping[str, Any]], name: str) -> frozenset[str]:
     found = ((entry.get(name) or {}).get("id") for entry in submissions)
-    return frozenset(value for value in found if isinstance(value, str))
+    return frozenset(value for value in found if isinstance(value, str) and value.isprintable())

@@ -48,7 +48,7 @@ def clean_text(text: str) -> tuple[str, int]:
 
 def is_clean(text: str) -> bool:
     """Whether `clean_text` would change nothing."""
-    return unicodedata.is_normalized("NFC", text) and not _SUSPECT.search(text)
+    return unicodedata.is_normalized("NFC", text) and (text.isprintable() or not _SUSPECT.search(text))
 
 
 def collapse(text: str) -> str:
@@ -109,6 +109,11 @@ def name_key(first: object, last: object) -> str | None:
     return unicodedata.normalize("NFC", _NAME_SEPARATOR.join(parts)) if all(parts) else None
 
 
+def is_e164(text: str) -> bool:
+    """Whether a telephone number is in international form already."""
+    return _E164.fullmatch(text) is not None
+
+
 def phone(value: str, region: str | None = None) -> str:
     """A telephone number in E.164 form, an extension behind it (`+442079460018 x12`).
 
@@ -119,7 +124,7 @@ def phone(value: str, region: str | None = None) -> str:
         the text itself, trimmed, when it is no valid number there: a person may still be able to dial it.
     """
     text = collapse(value)
-    if _E164.fullmatch(text):
+    if is_e164(text):
         return text
     try:
         number = phonenumbers.parse(text, region)

@@ -46,18 +46,25 @@ FAMILIES = {
 }
 
 
+_NOTHING: Payload = {}
+_NO_KINDS: Mapping[object, Payload] = {}
+
+
 class Prospects:
     """The prospects of a chunk, with what several paths look for found once."""
 
     def __init__(self, payloads: Sequence[Payload], captures: Sequence[Captures]) -> None:
         self.payloads = payloads
         self.captures = captures
+        self._groups: dict[str, list[Mapping[object, Payload]]] = {}
         self._kinds: dict[tuple[str, str | None], list[Payload]] = {}
 
     def of_kind(self, group: str, kind: str) -> list[Payload]:
         """The telephone, e-mail or address of a kind; empty where there is none."""
+        if group not in self._groups:
+            self._groups[group] = [_by_kind(payload.get(group)) for payload in self.payloads]
         if (group, kind) not in self._kinds:
-            self._kinds[group, kind] = [_of_kind(payload.get(group), kind) for payload in self.payloads]
+            self._kinds[group, kind] = [kinds.get(kind, _NOTHING) for kinds in self._groups[group]]
         return self._kinds[group, kind]
 
     def addresses(self, kind: str | None) -> list[Payload]:
@@ -193,11 +200,11 @@ def _count(_: Payload, captures: Captures) -> object:
 # ---------------------------------------------------------------- pieces
 
 
-def _of_kind(entries: Sequence[Payload] | None, kind: str) -> Payload:
-    for entry in entries or ():
-        if entry.get("kind") == kind:
-            return entry
-    return {}
+def _by_kind(entries: Sequence[Payload] | None) -> Mapping[object, Payload]:
+    """The first entry of each kind."""
+    if not entries:
+        return _NO_KINDS
+    return {kind: entry for entry in reversed(entries) if isinstance(kind := entry.get("kind"), str)}
 
 
 # ---------------------------------------------------------------- the names

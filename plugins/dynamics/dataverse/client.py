@@ -8,7 +8,6 @@ Source: Microsoft Learn, "WhoAmI Function", "Use bulk operation messages".
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
@@ -34,6 +33,7 @@ from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.breaker import Breakers
 from dynamics.dataverse.bulk import BulkWriter
 from dynamics.dataverse.faults import METADATA_CODES, SCHEMA_CODES
+from dynamics.dataverse.known import Known
 from dynamics.dataverse.lists import add_members
 from dynamics.dataverse.lookups import Lookups
 from dynamics.dataverse.metadata import read_table
@@ -43,7 +43,7 @@ from dynamics.errors import AccountError, TransientError
 from dynamics.sync.ports import Budget, Clock
 
 CONCURRENCY = 16  # callers send as well, and of all these no more than the budget gives places for
-METADATA_MAX_AGE_S = 300.0
+KNOWN_FOR_S = 300.0
 CREATE_ROWS = 250  # in a message: half of what a chunk of the engine may create
 UPDATE_ROWS = 125
 
@@ -57,6 +57,7 @@ class DataverseClient:
         create_rows, update_rows: records a request, of CreateMultiple and of a batch of updates.
         on_token: hears every access token, for whoever keeps secrets out of logs.
         guard: sees what a table looks like whenever it was read; raises when nobody should go on by it.
+        known: what other clients of the same account have learnt, and are told of; closed by its owner.
     Raises:
         Every method that asks: AccountError, TransientError.
     """
@@ -73,12 +74,15 @@ class DataverseClient:
         update_rows: int = UPDATE_ROWS,
         on_token: Callable[[str], None] = lambda _: None,
         guard: Callable[[TableMetadata], None] = lambda _: None,
+        known: Known | None = None,
     ) -> None:
         self._account = account
         self._clock = clock
         self._guard = guard
         self._budget = budget
-        self._transport = Transport(account, budget, clock, on_token, callers + concurrency)
+        self._known = Known() if known is None else known
+        self._owns_known = known is None
+        self._transport = Transport(account, budget, clock, on_token, callers + concurrency, self._known.tokens)
         self._executor = ThreadPoolExecutor(concurrency, thread_name_prefix="dataverse")
         self._writer = BulkWriter(
             self._transport,
@@ -90,11 +94,9 @@ class DataverseClient:
             update_rows,
         )
         self._lookups = Lookups(self.metadata, self.find, clock)
-        self._asking = threading.Lock()
-        self._tables: dict[str, tuple[float, TableMetadata]] = {}  # with when it was read
+        self._guarded_at: dict[str, float] = {}
         self._first_seen: dict[str, TableMetadata] = {}
         self._sent_again: set[UUID] = set()
-        self._organization: Organization | None = None
 
     @property
     def requests(self) -> int:
@@ -107,11 +109,12 @@ class DataverseClient:
         return self._budget.traffic
 
     def organization(self) -> Organization:
-        """Who we are and where. One request, then from memory."""
-        with self._asking:
-            if self._organization is None:
-                self._organization = identity.organization(self._transport, self._account)
-            return self._organization
+        """Who we are and where. One request, then from memory for some minutes."""
+        now = self._clock.monotonic()
+        with self._known.asking:
+            if self._known.organization is None or self._known.organization[0] <= now - KNOWN_FOR_S:
+                self._known.organization = (now, identity.organization(self._transport, self._account))
+            return self._known.organization[1]
 
     def whoami(self) -> identity.Identity:
         """Our ids as the organisation knows them. One request, each time."""
@@ -127,7 +130,7 @@ class DataverseClient:
 
     def metadata(self, table: str) -> TableMetadata:
         """What a table looks like. One request a table, then from memory for some minutes."""
-        return self._metadata(table, read_after=self._clock.monotonic() - METADATA_MAX_AGE_S)
+        return self._metadata(table, read_after=self._clock.monotonic() - KNOWN_FOR_S)
 
     def find(self, queries: Sequence[CandidateQuery]) -> list[JsonObject]:
         """See `Crm.find`."""
@@ -158,14 +161,16 @@ class DataverseClient:
     # ------------------------------------------------------------ when the schema moves
 
     def _metadata(self, table: str, read_after: float) -> TableMetadata:
-        with self._asking:
-            if table not in self._tables or self._tables[table][0] <= read_after:
-                asked_at = self._clock.monotonic()
-                metadata = read_table(self._transport, table)
-                self._guard(metadata)
-                self._tables[table] = (asked_at, metadata)
-                self._first_seen.setdefault(table, metadata)
-            return self._tables[table][1]
+        with self._known.asking:
+            read = self._known.tables.get(table)
+            if read is None or read[0] <= read_after:
+                read = (self._clock.monotonic(), read_table(self._transport, table))
+            if self._guarded_at.get(table) != read[0]:
+                self._guard(read[1])
+                self._guarded_at[table] = read[0]
+            self._known.tables[table] = read
+            self._first_seen.setdefault(table, read[1])
+            return read[1]
 
     @contextmanager
     def _schema_explained(self, tables: Collection[str]) -> Iterator[None]:
@@ -210,6 +215,8 @@ class DataverseClient:
         """Let go of threads and connections."""
         self._executor.shutdown()
         self._transport.close()
+        if self._owns_known:
+            self._known.close()
 
     def __enter__(self) -> Self:
         return self

@@ -123,7 +123,7 @@ class _Repeats:
 class Transport:
     """The way to one organisation, for any number of threads, of which `connections` send at once.
 
-    `requests` counts what was sent there.
+    `requests` counts what was sent there. `tokens` by application user are kept by whoever gives them.
     """
 
     def __init__(
@@ -133,6 +133,7 @@ class Transport:
         clock: Clock,
         on_token: Callable[[str], None] = lambda _: None,
         connections: int = 1,
+        tokens: dict[str, TokenSource] | None = None,
     ) -> None:
         self.account = account
         self._origin = account.environment_url
@@ -142,7 +143,7 @@ class Transport:
         self._on_token = on_token
         self._session = Session(account, connections)
         self._lock = threading.Lock()
-        self._tokens: dict[str, TokenSource] = {}
+        self._tokens: dict[str, TokenSource] = {} if tokens is None else tokens
         self._hints: dict[str, str] = {}
         self._refusals: dict[str, tuple[AccessError, float]] = {}  # by user, with the time
         self.requests = 0
@@ -150,8 +151,6 @@ class Transport:
     def close(self) -> None:
         """Close all connections."""
         self._session.close()
-        for tokens in self._tokens.values():
-            tokens.close()
 
     def send(self, call: Call) -> Answer:
         """Send a request and give its answer: any success, or a refusal whose reason is in the request itself.
@@ -213,7 +212,8 @@ class Transport:
         """A token of this user; None when it was so long in coming that a pause may have begun meanwhile."""
         with self._lock:
             if user not in self._tokens:
-                self._tokens[user] = TokenSource(self.account.as_user(user), self._clock, self._on_token)
+                made = TokenSource(self.account.as_user(user), self._clock, self._on_token)
+                self._tokens.setdefault(user, made)  # another client of the account may have been faster
             tokens = self._tokens[user]
         started = self._clock.monotonic()
         token = tokens.token() if refused is None else tokens.replace(refused)

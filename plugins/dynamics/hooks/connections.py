@@ -5,6 +5,8 @@ Every secret among them is masked in logs from then on; Airflow itself does so f
 
 from __future__ import annotations
 
+import json
+
 from airflow.sdk import BaseHook, Connection
 from airflow.sdk.exceptions import AirflowNotFoundException
 from airflow.sdk.log import mask_secret
@@ -13,7 +15,13 @@ from dynamics.config import ConnectionFields
 from dynamics.config.connections import connection_from_parts
 from dynamics.errors import ConfigurationError, DynamicsError, Fault
 
-SECRET_EXTRA = ("certificate", "certificate_password", "webhook_secret", "url")  # `url`: an address with a password
+SECRET_EXTRA = (
+    "certificate",
+    "certificate_password",
+    "webhook_secret",
+    "webhook_template",
+    "url",
+)  # `url`: an address with a password
 
 
 def connection_fields(conn_id: str) -> ConnectionFields:
@@ -43,7 +51,19 @@ def fields_of(connection: Connection) -> ConnectionFields:
         if isinstance(fields.extra.get(name), str):
             for text in dict.fromkeys((fields.extra[name], *_parts(name, fields.extra[name]))):
                 mask_secret(text)
+    for text in _template_secrets(fields.extra.get("webhook_template")):
+        mask_secret(text)
     return fields
+
+
+def _template_secrets(value: object) -> list[str]:
+    """The token of an unsigned webhook, wherever the field holds it."""
+    try:
+        content = json.loads(value) if isinstance(value, str) else value
+    except ValueError:  # who reads the account says so; what stands there may still be a secret
+        return [str(value)]
+    token = content.get("token") if isinstance(content, dict) else None
+    return [token] if isinstance(token, str) and token else []
 
 
 def _parts(name: str, value: str) -> list[str]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import sqlalchemy as sa
 
 from dynamics.core.capture import DiscoveredProspect
-from dynamics.core.fulfillment import Delivery, Listener, Scene, answering
+from dynamics.core.fulfillment import Delivery, Listener, Repeats, Scene, answering
 from dynamics.store.intake import keep_newest
 from dynamics.store.rows import rows_json
 from dynamics.store.transactions import WAITS_S, Transactions
@@ -25,8 +25,12 @@ _COLUMNS = "source, delivery_id, type, prospect_source, prospect_ids, event_ids,
 
 _ACCEPT = sa.text(f"""
 INSERT INTO sync.webhook_delivery ({_COLUMNS}, state, handled_at)
-VALUES (:source, :delivery_id, :type, :prospect_source, :prospect_ids, :event_ids, :form_ids, :action, :whole, :state,
-        CASE WHEN :state = 'ignored' THEN now() END)
+SELECT :source, :delivery_id, :type, :prospect_source, CAST(:prospect_ids AS text[]), CAST(:event_ids AS text[]),
+       CAST(:form_ids AS text[]), CAST(:action AS text), CAST(:whole AS boolean), CAST(:state AS text),
+       CASE WHEN CAST(:state AS text) = 'ignored' THEN now() END
+ WHERE NOT EXISTS (
+       SELECT 1 FROM sync.webhook_delivery WHERE source = :source AND delivery_id = CAST(:repeats AS text)
+          AND received_at > now() - make_interval(secs => :within_s))
 ON CONFLICT (source, delivery_id) DO NOTHING
 """)  # noqa: S608 - a constant
 
@@ -93,6 +97,19 @@ UPDATE sync.webhook_errand e
   FROM {_KEYS} AND e.done_at IS NULL
 """)  # noqa: S608 - a constant
 
+_DROP = sa.text("""
+WITH dropped AS (
+    UPDATE sync.webhook_errand SET done_at = now(), lease_until = NULL, code = 'not_answered'
+     WHERE action = :action AND done_at IS NULL RETURNING source, delivery_id
+), closed AS (
+    UPDATE sync.webhook_delivery d SET state = 'done', handled_at = now()
+      FROM dropped WHERE d.source = dropped.source AND d.delivery_id = dropped.delivery_id AND d.state = 'sorted'
+       AND NOT EXISTS (SELECT 1 FROM sync.webhook_errand e WHERE e.source = d.source AND e.delivery_id = d.delivery_id
+                          AND e.done_at IS NULL AND e.action <> :action)
+)
+SELECT 1 FROM dropped
+""")
+
 _OPEN = sa.text(
     "SELECT action, count(*) AS errands FROM sync.webhook_errand WHERE done_at IS NULL GROUP BY action ORDER BY action"
 )
@@ -115,7 +132,9 @@ class Inbox:
     def __init__(self, engine: sa.Engine, waits_s: Sequence[float] = WAITS_S) -> None:
         self._database = Transactions(engine, waits_s=waits_s)
 
-    def accept(self, delivery: Delivery, prospects: Sequence[DiscoveredProspect] = ()) -> bool:
+    def accept(
+        self, delivery: Delivery, prospects: Sequence[DiscoveredProspect] = (), repeats: Repeats | None = None
+    ) -> bool:
         """Store a delivery with its prospects, and wake the worker. False: it was there already, nothing was done."""
         scene = delivery.scene
         row = {
@@ -124,6 +143,8 @@ class Inbox:
             "event_ids": sorted(scene.event_ids) if scene is not None else None,
             "form_ids": sorted(scene.form_ids) if scene is not None else None,
             "state": "due" if delivery.prospect_ids else "ignored",
+            "repeats": repeats.delivery_id if repeats is not None else None,
+            "within_s": repeats.within_s if repeats is not None else 0.0,
         }
 
         def work(connection: sa.Connection) -> bool:
@@ -177,6 +198,10 @@ class Inbox:
         """Give errands back, to be taken again after so many seconds. `code`: a word for why."""
         more = {"after_s": after_s, "code": code}
         self._on(action, errands, "put off errands", lambda c, given: c.execute(_PUT_OFF, given | more))
+
+    def drop(self, action: str) -> int:
+        """Close the errands of an action that answers deliveries no more. Returns how many there were."""
+        return self._database.run("drop errands", lambda c: len(c.execute(_DROP, {"action": action}).all()))
 
     def open(self) -> dict[str, int]:
         """How many errands each action has to do."""

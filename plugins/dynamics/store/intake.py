@@ -59,7 +59,7 @@ SELECT 1 FROM sync.prospect p
 
 TOUCH_RUN = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
 
-_DISCOVERED = sa.text("""
+DISCOVERED = sa.text("""
 UPDATE sync.sync_run SET touched_at = statement_timestamp(), discovered_at = statement_timestamp()
  WHERE run_id = :run_id
 """)
@@ -138,7 +138,7 @@ class Intake(LedgerPart):
             while connection.execute(_MERGE_GROUPS).rowcount:
                 connection.execute(_FOLLOW)
             connection.execute(_APPLY_GROUPS, {"run_id": run_id})
-            connection.execute(_DISCOVERED, {"run_id": run_id})
+            connection.execute(DISCOVERED, {"run_id": run_id})
 
         self._database.run("group persons", work)
 
@@ -166,6 +166,14 @@ def store_page(
 def page_parameters(source: str, prospects: Sequence[DiscoveredProspect]) -> dict[str, object]:
     """What `store_page` stores."""
     return {"source": source, "page": rows_json([_row(p) for p in prospects], marked=True)}
+
+
+def add_items(connection: sa.Connection, run_id: UUID, source: str, prospect_ids: Sequence[str]) -> int:
+    """Give a run work items for stored prospects. Returns how many it had not yet."""
+    items = {"run_id": run_id, "source": source, "prospect_ids": rows_json(prospect_ids)}
+    added = connection.execute(_ADD_ITEMS, items).rowcount
+    connection.execute(TOUCH_RUN, {"run_id": run_id})
+    return added
 
 
 def _row(found: DiscoveredProspect) -> dict[str, object]:

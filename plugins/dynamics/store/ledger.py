@@ -2,13 +2,14 @@
 
 Each method is one short transaction of a few statements over whole batches, and safe to repeat. The parts: `runs`,
 `intake` (discovery), `work` (the queue), `persons`, `attempts`, `settling`, `extras`; and, which the engine does not
-know of, `due`, `retrying`, `snapshots`, and `retention` and `link_checks` for the nightly maintenance.
+know of, `due`, `enlisting`, `retrying`, `snapshots`, and `retention` and `link_checks` for the nightly maintenance.
 """
 
 from __future__ import annotations
 
 from dynamics.store.attempts import Attempts
 from dynamics.store.due import Due
+from dynamics.store.enlisting import Enlisting
 from dynamics.store.extras import Extras
 from dynamics.store.intake import Intake
 from dynamics.store.link_checks import LinkChecks
@@ -22,7 +23,7 @@ from dynamics.store.work import Work
 
 
 class PostgresLedger(
-    Runs, Intake, Work, Persons, Attempts, Settling, Extras, Retrying, Snapshots, Due, Retention, LinkChecks
+    Runs, Intake, Work, Persons, Attempts, Settling, Extras, Retrying, Snapshots, Due, Enlisting, Retention, LinkChecks
 ):
     """The ledger in the audit database `engine` leads to. Threads and processes may share it freely.
 

@@ -163,6 +163,10 @@ class Runs(LedgerPart):
     def counts(self, run_id: UUID) -> RunCounts:
         return self._database.run("count outcomes", lambda connection: _count(connection, run_id))
 
+    def abandon_run(self, run_id: UUID) -> int:
+        """Close a run that cannot be gone on with, as `abandon_stale_runs` does. Returns items closed."""
+        return self._database.run("abandon run", lambda connection: _abandon(connection, run_id))
+
     def abandon_stale_runs(self, account: str, organization_id: UUID, older_than_s: float, except_run: UUID) -> int:
         given = {"account": account, "organization_id": organization_id, "except_run": except_run}
 

@@ -13,7 +13,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from dynamics.web import runs, webhooks
 from dynamics.web.doors import Check, Door, airflow_check
 
-OPEN = (webhooks.receive_signed,)
+OPEN = (webhooks.receive_signed, webhooks.receive_template)
 
 _TOKEN = re.compile(r"(?P<kept>/webhooks/[^/]*/).+", re.DOTALL)
 

@@ -13,6 +13,7 @@ import threading
 import time
 from collections.abc import Callable
 from datetime import UTC, datetime
+from hmac import compare_digest
 from typing import Protocol
 
 import anyio
@@ -21,10 +22,11 @@ from fastapi import APIRouter, Request, Response
 
 from dynamics.captello.account import CaptelloAccount
 from dynamics.captello.message import read_message
+from dynamics.captello.template import read_template
 from dynamics.captello.webhook import is_signed
 from dynamics.config import captello_account
 from dynamics.core.capture import DiscoveredProspect
-from dynamics.core.fulfillment import Accepted, Delivery
+from dynamics.core.fulfillment import Accepted, Delivery, Repeats
 from dynamics.core.matching import with_match_keys
 from dynamics.errors import ContractError, DynamicsError
 from dynamics.hooks.audit import audit_url
@@ -51,7 +53,7 @@ router = APIRouter()
 class Accepts(Protocol):
     """Where deliveries are stored: an `Inbox`."""
 
-    def accept(self, delivery: Delivery, prospects: list[DiscoveredProspect]) -> bool:
+    def accept(self, delivery: Delivery, prospects: list[DiscoveredProspect], repeats: Repeats | None) -> bool:
         """False: it was there already."""
 
 
@@ -60,6 +62,13 @@ async def receive_signed(source: str, request: Request) -> Response:
     """A message of Captello, signed as its contract says."""
     desk: Desk = request.app.state.webhooks
     return await desk.signed(source, request)
+
+
+@router.post("/webhooks/{source}/{token}")
+async def receive_template(source: str, token: str, request: Request) -> Response:
+    """A call as a customer's template has it: form or JSON, unsigned. Off unless the connection switches it on."""
+    desk: Desk = request.app.state.webhooks
+    return await desk.templated(source, token, request)
 
 
 class Desk:
@@ -106,6 +115,28 @@ class Desk:
             return Response(status_code=400)
         return await self.store(accepted)
 
+    async def templated(self, source: str, token: str, request: Request) -> Response:
+        """Answer an unsigned call. Whatever is wrong with who calls looks like an address that there is not."""
+        body = await read_body(request)
+        if body is None:
+            return Response(status_code=413, headers={"Connection": "close"})
+        try:
+            account = await self._sources.find(source)
+        except TooManyStrangersError:
+            return _later()
+        template = account.webhook_template if account is not None else None
+        if template is None or not compare_digest(token.encode(), template.token.get_secret_value().encode()):
+            return self._refuse("of no template, or with another token", 404)
+        caller = request.client.host if request.client is not None else None
+        if not template.admits(caller, ",".join(request.headers.getlist("x-forwarded-for"))):
+            return self._refuse("with the right token, from an address that is not listed", 404)
+        try:
+            accepted = read_template(source, template, body, request.headers.get("content-type", ""), self._now())
+        except ContractError as wrong:
+            log.warning("webhook of %s refused: %s", source, wrong.detail)
+            return Response(status_code=400)
+        return await self.store(accepted)
+
     async def store(self, accepted: Accepted) -> Response:
         """Store what was accepted and say so: 202; or, when the database is away, 503, so that the sender repeats."""
         delivery = accepted.delivery
@@ -125,7 +156,7 @@ class Desk:
 
     def _accept(self, accepted: Accepted) -> bool:
         prospects = with_match_keys(accepted.prospects) if accepted.prospects else []
-        return self._inbox.accept(accepted.delivery, prospects)
+        return self._inbox.accept(accepted.delivery, prospects, accepted.repeats)
 
     def _refuse(self, why: str, status: int) -> Response:
         self._refused.note(why)
@@ -155,12 +186,12 @@ class AuditInbox:
         self._making = threading.Lock()
         self._inbox: Inbox | None = None
 
-    def accept(self, delivery: Delivery, prospects: list[DiscoveredProspect]) -> bool:
+    def accept(self, delivery: Delivery, prospects: list[DiscoveredProspect], repeats: Repeats | None) -> bool:
         """As `Inbox.accept`. Raises ConfigurationError too when there is no such connection."""
         with self._making:
             if self._inbox is None:
                 self._inbox = Inbox(create_store(audit_url(), CONNECTIONS, DATABASE_PATIENCE_S), REPEATS_S)
-        return self._inbox.accept(delivery, prospects)
+        return self._inbox.accept(delivery, prospects, repeats)
 
 
 def airflow_desk() -> Desk:

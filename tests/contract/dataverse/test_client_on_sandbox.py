@@ -19,6 +19,7 @@ from dynamics.core.crm import CandidateQuery, RecordWrite, WriteState
 from dynamics.core.metadata import RequiredLevel, TableMetadata
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
+from dynamics.dataverse.known import Known
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.errors import AccountError, ConfigurationError, Fault
 from sandbox.process import SandboxProcess
@@ -353,3 +354,26 @@ def test_metadata_is_read_again_after_some_minutes(sandbox: SandboxProcess) -> N
         assert "jobtitle" in client.metadata("lead").columns
         clock.sleep(301)
         assert "jobtitle" not in client.metadata("lead").columns
+
+
+def test_what_one_client_has_learnt_another_of_the_account_need_not_ask(sandbox: SandboxProcess) -> None:
+    clock, known, guarded = FakeClock(), Known(), []
+
+    def client() -> DataverseClient:
+        budget = LocalBudget(clock=clock)
+        return DataverseClient(
+            account(sandbox), budget=budget, clock=clock, known=known, guard=lambda lead: guarded.append(lead)
+        )
+
+    with client() as first, client() as second:
+        assert (first.organization(), first.metadata("lead")) == (second.organization(), second.metadata("lead"))
+        asked = first.requests
+        assert second.requests == 0
+        assert len(guarded) == 2, "each guard has seen the table"
+        clock.sleep(301)
+        second.organization()
+        second.metadata("lead")
+        first.metadata("lead")
+        assert (first.requests, second.requests) == (asked, asked)
+        assert len(guarded) == 4
+    known.close()

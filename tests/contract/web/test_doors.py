@@ -45,7 +45,7 @@ async def nobody(request: Request) -> None:
 
 def test_webhooks_are_all_that_is_open(site: Site) -> None:
     open_paths = [route.path for route in site.app.routes if getattr(route, "endpoint", None) in OPEN]
-    assert open_paths == ["/webhooks/{source}"]
+    assert open_paths == ["/webhooks/{source}", "/webhooks/{source}/{token}"]
 
 
 @pytest.mark.parametrize(

@@ -10,6 +10,7 @@ import pytest
 import sqlalchemy as sa
 from pydantic import SecretStr
 
+from dynamics.config.webhook_template import webhook_template
 from dynamics.web.webhooks import MAX_BODY
 from tests.contract.store.samples import rows
 from tests.contract.web.conftest import Site, account
@@ -207,3 +208,51 @@ def test_logs_hold_ids_and_counts_only(site: Site, caplog: pytest.LogCaptureFixt
     assert "webhook msg_1 of captello_default: prospect.created about 1 prospects" in caplog.text
     assert "1 not signed, or not freshly" in caplog.text
     assert not [word for word in ("Ines", "Okafor", "mail.example", SECRET, "acc_9") if word in caplog.text]
+
+
+# ---------------------------------------------------------------- the unsigned form
+
+TOKEN = "tokentokentokentokentokentokentok"
+FORM = {"content-type": "application/x-www-form-urlencoded"}
+CALL = b"ProspectId=7&Email=ines%40mail.example"
+
+
+@pytest.fixture
+def open_to_templates(site: Site) -> Site:
+    def complain(what: str, remedy: str) -> None:
+        raise AssertionError(what)
+
+    fields = {"/ProspectId": "id", "/Email": "email"}
+    given = {"token": TOKEN, "addresses": ["203.0.113.0/24"], "fields": fields, "proxies": 1}
+    site.accounts["captello_default"] = account(webhook_template=webhook_template(given, complain))
+    return site
+
+
+def call(site: Site, token: str = TOKEN, caller: str = "203.0.113.9", body: bytes = CALL, source: str = "") -> int:
+    path = f"/dynamics/webhooks/{source or 'captello_default'}/{token}"
+    return post(site, body, FORM | {"x-forwarded-for": caller}, path)
+
+
+def test_an_unsigned_call_makes_a_prospect_of_its_own_source_once(open_to_templates: Site, store: sa.Engine) -> None:
+    assert [call(open_to_templates), call(open_to_templates)] == [202, 202]
+    (kept,) = rows(store, "SELECT source, prospect_id FROM sync.prospect")
+    assert kept == {"source": "webhook", "prospect_id": "captello_default:7"}
+    assert [row["state"] for row in rows(store, STORED)] == ["due"]
+
+
+def test_an_unsigned_call_is_taken_from_nobody_else(open_to_templates: Site, store: sa.Engine) -> None:
+    site = open_to_templates
+    assert call(site, token=TOKEN[:-1]) == call(site, token="x" * 33) == 404
+    assert call(site, caller="198.51.100.1") == 404
+    assert call(site, source="unset") == call(site, source="unknown") == 404
+    assert call(site, body=b"x=1") == 400
+    assert rows(store, STORED) == rows(store, "SELECT 1 FROM sync.prospect") == []
+
+
+def test_the_token_is_in_no_log(open_to_templates: Site, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level(logging.DEBUG, logger="dynamics"):
+        call(open_to_templates)
+        call(open_to_templates, caller="198.51.100.1")
+    ours = " ".join(record.getMessage() for record in caplog.records if record.name.startswith("dynamics"))
+    assert "from an address that is not listed" in ours
+    assert TOKEN not in ours

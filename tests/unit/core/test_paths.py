@@ -179,6 +179,11 @@ def test_without_a_work_address_the_first_one_counts() -> None:
     assert value("address.work.city", payload) is None
 
 
+def test_of_two_of_a_kind_the_first_counts_and_one_of_no_kind_is_nobody_s() -> None:
+    numbers = [{"raw": "1", "kind": ["work"]}, {"raw": "2", "kind": "work"}, {"raw": "3", "kind": "work"}]
+    assert value("phones.work", prospect(phones=numbers)) == "2"
+
+
 @pytest.mark.parametrize("path", sorted(STANDARD))
 def test_a_bare_prospect_has_every_standard_path(path: str) -> None:
     bare = {"id": "pro_00000001", "revision": 1, "status": "active", "updated_at": "2026-03-05T08:00:00.000Z"}

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from functools import lru_cache
 
 from dynamics.core.mapping.coercion import (
     OPTION_TYPES,
@@ -78,5 +79,6 @@ def _parts(text: str, known: dict[str, set[int]]) -> Iterator[str]:
             yield from (part for part in line.split(",") if part.strip())
 
 
+@lru_cache(4096)  # a choice has few labels
 def _folded(label: str) -> str:
     return "".join(clean_text(label)[0].casefold().split())

@@ -168,11 +168,13 @@ def _text_coercer(column: Column) -> Coercer:
 
 
 def _whole_coercer(column: Column) -> Coercer:
+    outside = _range_of(column)
+
     def fit(value: object) -> object:
         number = _whole(value)
         if number is None:
             return Misfit("not_a_whole_number", value_class(value), "is no whole number")
-        return _out_of_range(column, number) or number
+        return outside(number) or number
 
     return fit
 
@@ -217,12 +219,14 @@ def joined_options(numbers: list[object]) -> object:
 
 
 def _number_coercer(column: Column) -> Coercer:
+    outside = _range_of(column)
+
     def fit(value: object) -> object:
         number = _decimal(value)
         if number is None:
             return Misfit("not_a_number", value_class(value), "is no number")
         # Range first: rounding needs as many digits as the number has.
-        return _out_of_range(column, number) or float(rounded(number, column.precision))
+        return outside(number) or float(rounded(number, column.precision))
 
     return fit
 
@@ -286,12 +290,11 @@ def _decimal(value: object) -> Decimal | None:
     return None
 
 
-def _out_of_range(column: Column, number: int | Decimal) -> Misfit | None:
+def _range_of(column: Column) -> Callable[[int | Decimal], Misfit | None]:
     low = -MAX_NUMBER if column.minimum is None else Decimal(str(column.minimum))
     high = MAX_NUMBER if column.maximum is None else Decimal(str(column.maximum))
-    if low <= number <= high:
-        return None
-    return Misfit("out_of_range", "a number", f"is not between {low:f} and {high:f}")
+    outside = Misfit("out_of_range", "a number", f"is not between {low:f} and {high:f}")
+    return lambda number: None if low <= number <= high else outside
 
 
 def _utc_text(moment: datetime) -> str:

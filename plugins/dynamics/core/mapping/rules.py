@@ -55,6 +55,11 @@ class Template:
     literals: tuple[str, ...]
     paths: tuple[str, ...]
 
+    @cached_property
+    def between(self) -> str:
+        """The literals with `%s` for each value."""
+        return "%s".join(literal.replace("%", "%%") for literal in self.literals)
+
     def __str__(self) -> str:
         written = [text.replace("\n", "\\n").replace("\t", "\\t") for text in self.literals]
         between = zip(self.paths, written[1:], strict=True)

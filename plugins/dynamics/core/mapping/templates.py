@@ -20,6 +20,8 @@ def filled(template: Template, values: Sequence[object]) -> str | Misfit | None:
         if text is None:
             return Misfit("not_text", value_class(value), "cannot be written as text")
         texts.append(text.strip())
+    if all(texts):  # as they mostly are
+        return template.between % tuple(texts)
     return "".join(_parts(template.literals, texts)) if any(texts) else None
 
 

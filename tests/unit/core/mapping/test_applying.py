@@ -82,6 +82,7 @@ def test_blank_default_and_clear() -> None:
         ("({first_name}) {last_name}", {"last_name": "Lee"}, "Lee"),
         ("{first_name} {last_name}", {"first_name": " Ann ", "last_name": "Lee\n"}, "Ann Lee"),
         ("{tags} x{score}", {"tags": ["a", "b"], "score": 0}, "a; b x0"),
+        ("{first_name} 100 % %s {last_name}", {"first_name": "Ann", "last_name": "50%"}, "Ann 100 % %s 50%"),
     ],
 )
 def test_templates(template: str, values: dict[str, Any], filled: str | None) -> None:

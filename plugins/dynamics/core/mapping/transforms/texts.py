@@ -16,7 +16,7 @@ from dynamics.core.mapping.transforms.registry import (
     text_step,
     value_step,
 )
-from dynamics.core.normalize import phone
+from dynamics.core.normalize import is_e164, phone
 
 _ONE_CASE_WORD = re.compile(r"[^\W\d_]{2,}")
 
@@ -132,6 +132,8 @@ def country(form: str | None, _: ValueTables) -> Convert:
 def phone_number(value: object, region: str | None) -> object:
     """A telephone number in international form, an extension behind it. Without a country code the country of the
     prospect's address counts. What is no number stays as it is: a person may still be able to dial it."""
+    if isinstance(value, str) and is_e164(value):  # as most are
+        return value
     text = text_of(value)
     return value if text is None else _known_phone(text, region)
 

@@ -1,0 +1,1 @@
+"""The fulfillment worker: what webhooks bring is synced at once, by every action that answers it."""

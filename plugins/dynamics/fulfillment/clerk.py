@@ -1,0 +1,335 @@
+"""One action's share of the fulfillment worker: takes its errands, and syncs whom they are about.
+
+The client stays signed in and the organisation known, so that a capture costs no more than its own requests. Sync runs
+are opened once and take prospects until one comes that they have already, or until they are full: a prospect has one
+outcome a run. What a fault leaves undone stays in hand, and is tried again with growing pauses: nothing is dropped.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Callable, Collection, Iterable
+from contextlib import ExitStack
+from dataclasses import dataclass, field
+from uuid import UUID, uuid4
+
+from dynamics.assembly import SyncService, Vetted, lease_seconds
+from dynamics.captello.source import CaptelloSource
+from dynamics.core.balance import Verdict
+from dynamics.core.capture import SourcedProspect
+from dynamics.core.fulfillment import Delivery, Listener, is_full, scene_of_prospect
+from dynamics.core.ledger import Run
+from dynamics.core.matching import with_match_keys
+from dynamics.core.policy import MatchBy
+from dynamics.draining import Drainer
+from dynamics.errors import AccountError, ContractError, StoppedError, TransientError
+from dynamics.fulfillment.listeners import Fingerprint, fingerprint
+from dynamics.fulfillment.lookup import LookUp
+from dynamics.run_request import WEBHOOK, RunRequest
+from dynamics.store.inbox import Errand, Inbox
+
+log = logging.getLogger("dynamics.fulfillment")
+
+ERRANDS_AT_ONCE = 200
+LOOK_S = 1.0  # for errands that were put off, and at files
+LEFT_OVERS_S = 60.0  # how often runs of workers that died are looked for
+TRANSIENT_WAIT_S = (2.0, 30.0)  # the first pause after a fault, and the longest
+ACCOUNT_WAIT_S = (15.0, 300.0)
+ACTION_REQUESTED = "action.requested"  # somebody wants it again, whatever has been done
+
+
+@dataclass
+class _OpenRun:
+    """A run that takes prospects. `members`: (source, prospect id) -> the revision it was enlisted with."""
+
+    run: Run
+    opened_at: float
+    members: dict[tuple[str, str], int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Closed:
+    """A run that has been concluded."""
+
+    run_id: UUID
+    verdict: Verdict
+
+
+class Clerk:
+    """Serves one action, in a thread of its own.
+
+    Args:
+        listener: what the action answers, as its file says now.
+        vet: what every run of this worker asks for; who the worker is in Airflow.
+    """
+
+    def __init__(
+        self, listener: Callable[[], Listener], service: SyncService, inbox: Inbox, request: RunRequest, worker: str
+    ) -> None:
+        self.action = request.action
+        self.bell = threading.Event()
+        self.closed: list[Closed] = []
+        self.blocked: AccountError | TransientError | None = None
+        self.turned_bad = False  # it went well before
+        self._listener = listener
+        self._service, self._inbox = service.of_a_thread(), inbox
+        self._request, self._worker = request, worker
+        self._in_hand: list[Errand] = []
+        self._enlisted = False  # those in hand are in the run
+        self._open: _OpenRun | None = None
+        self._vetted: Vetted | None = None
+        self._files: Fingerprint = ()
+        self._drainer: Drainer | None = None
+        self._stack = ExitStack()
+        self._look_up = LookUp(self._service.captello)
+        self._retry_at = self._left_overs_at = float("-inf")
+        self._pause_s = 0.0
+
+    def work(self, ending: threading.Event) -> None:
+        """Serve until the worker ends or is stopped, then close what is open. Raises only what nobody expects."""
+        try:
+            while not ending.is_set() and not self._service.stopping.is_set():
+                self._round(ending)
+                self.bell.wait(LOOK_S)
+                self.bell.clear()
+        finally:
+            self._leave()
+
+    def keep(self) -> None:
+        """Called by another thread, well within a lease: what is in hand stays ours."""
+        in_hand, is_open = list(self._in_hand), self._open
+        self._inbox.extend(self.action, in_hand, lease_seconds())
+        if is_open is not None:
+            self._service.ledger.touch_runs([is_open.run.run_id])
+
+    # ------------------------------------------------------------ a round
+
+    def _round(self, ending: threading.Event) -> None:
+        if time.monotonic() < self._retry_at and self._fingerprint() == self._files:
+            return
+        try:
+            self._get_ready()
+            while self._in_hand or (not ending.is_set() and self._take()):
+                self._serve()
+            if self._open is not None and self._is_full():
+                self._close_run()
+            self._clear_up()
+        except StoppedError:  # `work` ends by itself
+            return
+        except (AccountError, TransientError) as fault:
+            self._bear(fault)
+            return
+        if self.blocked is not None:
+            log.info("%s: served again", self.action)
+        self.blocked, self._pause_s = None, 0.0
+
+    def _take(self) -> bool:
+        self._in_hand = self._inbox.take(self.action, ERRANDS_AT_ONCE, lease_seconds())
+        return bool(self._in_hand)
+
+    def _serve(self) -> None:
+        """Sync whom the errands in hand are about."""
+        if not self._enlisted:
+            self._enlist()
+        if self._open is not None and self._drainer is not None and self._enlisted:
+            self._drainer.drain(self._open.run, self._worker)
+        self._inbox.done(self.action, self._in_hand)
+        self._in_hand, self._enlisted = [], False
+
+    def _enlist(self) -> None:
+        wanted = self._wanted()
+        revisions = {
+            (source, prospect_id): revision
+            for source, ids in wanted.items()
+            for prospect_id, revision in self._service.ledger.revisions(source, list(ids)).items()
+        }
+        self._tell_missing(wanted, revisions)
+        again = {key for key in revisions if wanted[key[0]][key[1]]}
+        members = self._open.members if self._open is not None else {}
+        fresh = {key: revision for key, revision in revisions.items() if key in again or members.get(key) != revision}
+        if not fresh:
+            return
+        if self._open is not None and (self._is_full() or members.keys() & fresh.keys()):
+            self._close_run()
+        run = self._open or self._open_run()
+        for source in wanted:
+            ids = [prospect_id for of, prospect_id in fresh if of == source]
+            self._service.ledger.enlist(run.run.run_id, source, ids)
+        if len(fresh) > 1:  # nothing else of the run is unsettled: it was drained before more is taken
+            by_name = self._vetted is not None and self._vetted.action.duplicates.match_by is MatchBy.EMAIL_OR_NAME
+            self._service.ledger.group_persons(run.run.run_id, by_name=by_name)
+        run.members |= fresh
+        self._enlisted = True
+
+    def _tell_missing(self, wanted: dict[str, dict[str, bool]], stored: Collection[tuple[str, str]]) -> None:
+        missing = sum((source, prospect_id) not in stored for source, ids in wanted.items() for prospect_id in ids)
+        if missing:
+            log.warning("%s: %d delivered prospects are not stored any more", self.action, missing)
+
+    # ------------------------------------------------------------ whom errands are about
+
+    def _wanted(self) -> dict[str, dict[str, bool]]:
+        """Source -> prospect id -> whether it is to be synced even if this revision has been."""
+        wanted: dict[str, dict[str, bool]] = {}
+        found = self._looked_up()
+        for errand in self._in_hand:
+            delivery = errand.delivery
+            ids = wanted.setdefault(delivery.prospect_source, {})
+            for prospect_id in delivery.prospect_ids:
+                known = found.get((delivery.source, prospect_id))
+                if delivery.whole or (known is not None and self._is_asked(delivery, known)):
+                    ids[prospect_id] = ids.get(prospect_id, False) or delivery.type == ACTION_REQUESTED
+        return wanted
+
+    def _is_asked(self, delivery: Delivery, prospect: SourcedProspect) -> bool:
+        """What could not be told by the delivery is told by the prospect."""
+        if delivery.action == self.action or delivery.scene is not None:
+            return True
+        return self._listener().answers(scene_of_prospect(prospect.payload))
+
+    def _looked_up(self) -> dict[tuple[str, str], SourcedProspect]:
+        """(connection, prospect id) -> the prospect as its source has it now, stored too. Of deliveries that did not
+        bring it. An errand whose prospect cannot be read is put off, and left to the others' peace."""
+        found: dict[tuple[str, str], SourcedProspect] = {}
+        asked = [errand for errand in self._in_hand if not errand.delivery.whole]
+        for source in dict.fromkeys(errand.delivery.source for errand in asked):
+            of_source = [errand for errand in asked if errand.delivery.source == source]
+            try:
+                found |= self._find(source, of_source)
+            except ContractError:
+                for errand in of_source:
+                    try:
+                        found |= self._find(source, [errand])
+                    except ContractError as fault:
+                        self._put_off(errand, fault)
+        return found
+
+    def _find(self, source: str, errands: Iterable[Errand]) -> dict[tuple[str, str], SourcedProspect]:
+        ids = {prospect_id: None for errand in errands for prospect_id in errand.delivery.prospect_ids}
+        prospects = self._look_up.find(source, list(ids))
+        self._service.ledger.keep_prospects(
+            CaptelloSource.name, with_match_keys(list(prospects.values())) if prospects else []
+        )
+        return {(source, prospect_id): prospect for prospect_id, prospect in prospects.items()}
+
+    def _put_off(self, errand: Errand, fault: ContractError) -> None:
+        after_s = min(60.0 * 2 ** min(errand.attempts, 6), 3600.0)
+        about = errand.delivery.delivery_id
+        log.error("%s: webhook %s: %s; again in %.0f s", self.action, about, fault, after_s)
+        self._inbox.put_off(self.action, [errand], after_s, "contract")
+        self._in_hand = [other for other in self._in_hand if other is not errand]
+
+    # ------------------------------------------------------------ runs
+
+    def _is_full(self) -> bool:
+        is_open = self._open
+        return is_open is not None and is_full(len(is_open.members), time.monotonic() - is_open.opened_at)
+
+    def _open_run(self) -> _OpenRun:
+        if self._vetted is None:
+            raise RuntimeError("a run is opened after a preflight")
+        dag_run_id = self._request.dag_run_id and f"{self._request.dag_run_id}/{self.action}/{uuid4().hex[:8]}"
+        self._open = _OpenRun(self._service.begin(self._vetted, dag_run_id), time.monotonic())
+        log.info("%s: run %s opened", self.action, self._open.run.run_id)
+        return self._open
+
+    def _close_run(self) -> None:
+        if self._open is not None:
+            self._conclude(self._open.run.run_id)
+            self._open = None
+
+    def _conclude(self, run_id: UUID) -> None:
+        verdict = self._service.conclude(run_id)
+        self.closed.append(Closed(run_id, verdict))
+        log.log(
+            logging.INFO if verdict.ok else logging.ERROR,
+            *("%s: run %s: %s", self.action, run_id, "; ".join([verdict.balance(), *verdict.problems])),
+        )
+
+    def _clear_up(self) -> None:
+        """Runs that a worker has left behind: gone on with where that is possible, given up where not. What they have
+        not done stands in the inbox still."""
+        if time.monotonic() - self._left_overs_at < LEFT_OVERS_S:
+            return
+        self._left_overs_at = time.monotonic()
+        for run_id in self._service.ledger.left_runs(self.action, 3 * lease_seconds()):
+            run = self._service.ledger.run(run_id)
+            if self._drainer is not None and self._vetted is not None and _is_alike(run, self._vetted):
+                self._drainer.drain(run, self._worker)
+            else:
+                self._service.ledger.abandon_run(run_id)
+            self._conclude(run_id)
+
+    # ------------------------------------------------------------ being ready, and faults
+
+    def _get_ready(self) -> None:
+        """Preflight when the worker begins, when a file has changed, and after a fault of the account."""
+        files = self._fingerprint()
+        if self._drainer is not None and files == self._files:
+            return
+        self._files = files
+        self._cool_down()
+        vetted = self._service.vet(self._request)
+        if self._open is not None and not _is_alike(self._open.run, vetted):
+            self._service.ledger.abandon_run(self._open.run.run_id)
+            self._close_run()
+            self._enlisted = False
+        self._vetted = vetted
+        run = self._open.run if self._open is not None else vetted.run(None)
+        drainer = self._stack.enter_context(self._service.warmed(run))
+        drainer.client.organization()
+        for table in drainer.policy.tables:
+            drainer.client.metadata(table)
+        self._drainer = drainer
+        log.info("%s: ready", self.action)
+
+    def _fingerprint(self) -> Fingerprint:
+        include = self._service.include
+        return fingerprint([include / "actions" / f"{self.action}.yaml", include / "mappings"])
+
+    def _cool_down(self) -> None:
+        self._drainer = None
+        self._stack.close()
+
+    def _bear(self, fault: AccountError | TransientError) -> None:
+        """Wait before the next try. A fault of the account makes the next try begin with a preflight."""
+        if isinstance(fault, AccountError):
+            self.turned_bad = self._vetted is not None and not isinstance(self.blocked, AccountError)
+            self._cool_down()
+        first_s, longest_s = ACCOUNT_WAIT_S if isinstance(fault, AccountError) else TRANSIENT_WAIT_S
+        self._pause_s = min(max(first_s, 2 * self._pause_s), longest_s)
+        self._retry_at = time.monotonic() + self._pause_s
+        self.blocked = fault
+        for line in str(fault).splitlines():
+            log.error("%s: %s", self.action, line)
+        log.error("%s: what webhooks brought stays due; again in %.0f s", self.action, self._pause_s)
+
+    def _leave(self) -> None:
+        """Close the run when nothing in it is open, and give back what is in hand."""
+        try:
+            if self._open is not None and not self._enlisted:
+                self._close_run()
+            self._inbox.put_off(self.action, self._in_hand, 0.0, None)
+        except (AccountError, TransientError) as fault:
+            log.error("%s: %s; the next worker closes what is open", self.action, fault)
+        finally:
+            self._cool_down()
+            self._look_up.close()
+            self._service.forget()
+
+
+def request_of(action: str, dag_id: str | None, dag_run_id: str | None) -> RunRequest:
+    """What every run of a worker asks for."""
+    return RunRequest(action, "fulfillment", {}, source=WEBHOOK, dag_id=dag_id, dag_run_id=dag_run_id)
+
+
+def _is_alike(run: Run, vetted: Vetted) -> bool:
+    """Whether a run was opened under what holds now."""
+    return (run.mapping_hash, run.organization_id, run.settings["action"], run.settings["seen"]) == (
+        vetted.mapping_hash,
+        vetted.organization_id,
+        vetted.action.model_dump(mode="json"),
+        vetted.seen,
+    )

@@ -1,0 +1,40 @@
+"""Reads prospects at their source that a delivery only names, with a client for each source that stays open."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection
+from contextlib import ExitStack
+
+from dynamics.captello.client import CaptelloClient
+from dynamics.captello.source import CaptelloSource
+from dynamics.core.capture import Selection, SourcedProspect
+from dynamics.errors import AccountError
+
+
+class LookUp:
+    """`connect` makes the client of a source, by its connection id. For one thread; close it."""
+
+    def __init__(self, connect: Callable[[str], CaptelloClient]) -> None:
+        self._connect = connect
+        self._open: dict[str, CaptelloSource] = {}
+        self._stack = ExitStack()
+
+    def find(self, source: str, prospect_ids: Collection[str]) -> dict[str, SourcedProspect]:
+        """Those of the prospects that the source knows, by id; it warns of the others.
+
+        Raises: AccountError, ContractError, TransientError, as `CaptelloSource.pages`.
+        """
+        if not prospect_ids:
+            return {}
+        if source not in self._open:
+            self._open[source] = CaptelloSource(self._stack.enter_context(self._connect(source)))
+        try:
+            pages = self._open[source].pages(Selection(prospect_ids=tuple(prospect_ids)))
+            return {found.prospect_id: found for page in pages for found in page}
+        except AccountError:  # the connection may be corrected meanwhile: read it anew
+            del self._open[source]
+            raise
+
+    def close(self) -> None:
+        self._stack.close()
+        self._open.clear()
