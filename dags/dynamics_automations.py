@@ -9,7 +9,7 @@ from __future__ import annotations
 from datetime import UTC, datetime
 from typing import Any
 
-from airflow.sdk import CronDataIntervalTimetable, Param, dag
+from airflow.sdk import DAG, CronDataIntervalTimetable, Param
 from airflow.task.trigger_rule import TriggerRule
 
 from dynamics.config import PERIODS, Automation, include_directory, scheduled_actions
@@ -46,7 +46,7 @@ def syncing(action: str, interval_only: bool) -> None:
 
 
 def automation_dag(action: str, automation: Automation, doc: str) -> None:
-    dag(
+    with DAG(
         dag_id=f"dynamics_automation__{action}",
         dag_display_name=f"Dynamics: automation {action}",
         description=f"Syncs what is new for the action {action}, on its schedule.",
@@ -54,11 +54,12 @@ def automation_dag(action: str, automation: Automation, doc: str) -> None:
         tags=["dynamics", "automation"],
         doc_md=doc,
         **SETTINGS,
-    )(syncing)(action, interval_only=False)
+    ):
+        syncing(action, interval_only=False)
 
 
 def backfill_dag(action: str, automation: Automation, doc: str) -> None:
-    dag(
+    with DAG(
         dag_id=f"dynamics_backfill__{action}",
         dag_display_name=f"Dynamics: backfill {action}",
         description=f"Brings in history for the action {action}, by {automation.backfill_every} of capture.",
@@ -66,7 +67,8 @@ def backfill_dag(action: str, automation: Automation, doc: str) -> None:
         tags=["dynamics", "backfill"],
         doc_md=doc,
         **SETTINGS,
-    )(syncing)(action, interval_only=True)
+    ):
+        syncing(action, interval_only=True)
 
 
 for found in scheduled_actions(include_directory()):

@@ -3,15 +3,22 @@
 from __future__ import annotations
 
 import threading
+from datetime import UTC, datetime
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 from uuid import uuid4
 
 import pytest
+from airflow.sdk.exceptions import AirflowFailException
 
+from dynamics.core.capture import Selection
 from dynamics.errors import StoppedError
 from dynamics.operators import sync
+from dynamics.operators.automation import PreflightAutomation, ReportBacklogs
+from dynamics.run_request import RunRequest
+from tests.contract.preflighting import write_include
+from tests.contract.test_automations import with_automation
 
 
 @pytest.mark.parametrize(
@@ -46,3 +53,76 @@ def test_a_task_that_is_killed_tells_the_service_to_stop(monkeypatch: pytest.Mon
     task.on_kill()  # before it has begun
     with pytest.raises(StoppedError):
         task.execute(context)
+
+
+MARCH, APRIL = datetime(2026, 3, 1, tzinfo=UTC), datetime(2026, 4, 1, tzinfo=UTC)
+CAPTURED_IN_MARCH = Selection(captured_from=MARCH, captured_to=APRIL, event_ids=("evt_1", "evt_2"))
+
+
+class Stub(SimpleNamespace):
+    """A service that keeps what it is asked."""
+
+    def __enter__(self) -> Stub:
+        return self
+
+    def __exit__(self, *_: object) -> None: ...
+
+    def open_run(self, request: RunRequest) -> Any:
+        self.request = request
+        settings = {"action": {"duplicates": {}, "create": "lead", "mapping": "m"}}
+        facts = {"run_id": "r", "dry_run": False, "action": "drill", "account": "a", "organization_id": "o"}
+        return SimpleNamespace(**facts, settings=settings, mapping_hash="h")
+
+
+@pytest.mark.parametrize(
+    ("run_type", "interval", "interval_only", "trigger", "selection"),
+    [
+        ("scheduled", (MARCH, APRIL), False, "automation", Selection()),  # an interval is nothing to go by
+        ("scheduled", (MARCH, MARCH), False, "automation", Selection()),
+        ("manual", (None, None), False, "automation", Selection()),
+        ("backfill", (MARCH, APRIL), False, "backfill", CAPTURED_IN_MARCH),
+        ("backfill", (MARCH, APRIL), True, "backfill", CAPTURED_IN_MARCH),
+        ("manual", (MARCH, APRIL), True, "backfill", CAPTURED_IN_MARCH),
+        ("manual", (None, None), True, None, None),
+        ("backfill", (MARCH, MARCH), False, None, None),
+    ],
+)
+def test_only_a_backfill_goes_by_its_interval(
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+    run_type: str,
+    interval: tuple[datetime | None, datetime | None],
+    interval_only: bool,
+    trigger: str | None,
+    selection: Selection | None,
+) -> None:
+    service = Stub(include=write_include(tmp_path, with_automation(where="{event_id: [evt_1, evt_2]}")))
+    monkeypatch.setattr(sync, "sync_service", lambda _: service)
+    start, end = interval
+    dag_run = SimpleNamespace(
+        dag_id="d", run_id="r", run_type=run_type, clear_number=2, data_interval_start=start, data_interval_end=end
+    )
+    task = PreflightAutomation(task_id="preflight", action="drill", interval_only=interval_only)
+    context: Any = {"dag_run": dag_run, "params": {"dry_run": True}}
+    if trigger is None:
+        with pytest.raises(AirflowFailException, match="airflow backfill create --dag-id d"):
+            task.execute(context)
+        return
+    task.execute(context)
+    asked = service.request
+    assert (asked.trigger, asked.selection) == (trigger, selection)
+    assert (asked.dry_run, asked.dag_run_id, asked.clear_number) == (True, "r", 2)
+
+
+@pytest.mark.parametrize(("late", "grows"), [(False, False), (False, True), (True, False)])
+def test_an_automation_that_is_late_makes_the_report_red(
+    monkeypatch: pytest.MonkeyPatch, late: bool, grows: bool
+) -> None:
+    backlog = SimpleNamespace(action="drill", is_late=late, grows=grows, unsettled=3)
+    monkeypatch.setattr(sync, "sync_service", lambda _: Stub(backlogs=lambda: [backlog]))
+    task = ReportBacklogs(task_id="report_backlogs")
+    if late:
+        with pytest.raises(AirflowFailException, match="1 of 1 automations do not run as their schedule says: drill"):
+            task.execute({})
+    else:
+        assert task.execute({}) == {"automations": 1, "unsettled": 3}

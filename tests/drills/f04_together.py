@@ -1,41 +1,36 @@
 """F04, scheduled, manual and backfill run together under a real Airflow, and ten presses of "sync now" besides.
 
-Airflow's scheduler, DAG processor and API server on a PostgreSQL of their own database, LocalExecutor. The manual runs
-are the shipped DAG's; the other two come from a DAG file that is written here, of the same operators. The barrier is
-the CRM: it stands still until the workers of the three runs are there.
+Airflow's scheduler, DAG processor and API server on a PostgreSQL of their own database, LocalExecutor, and the shipped
+DAGs alone. The barrier is the CRM: it answers so late that the workers of the three runs are there before it does.
 """
 
 from __future__ import annotations
 
-import os
 import random
 import re
-import shutil
-import signal
 import time
-import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import sqlalchemy as sa
-
-from sandbox.demo.airflow import Airflow, free_port
 from tests.drills import load, oracles
 from tests.drills.drill import Drill, Verdict
 from tests.drills.people import prospects
-from tests.drills.world import ROOT, World
+from tests.drills.scheduler import Scheduler, write_action
+from tests.drills.scheduler import airflow as running_airflow
+from tests.drills.world import World
 
 COUNT, WORKERS = 5_000, 4
 PRESSES, PRESSED = 10, 50
-MANUAL, SCHEDULED, BACKFILL = "dynamics_bulk_sync", "drill_scheduled", "drill_backfill"
+MANUAL, SCHEDULED, BACKFILL = "dynamics_bulk_sync", "dynamics_automation__drill", "dynamics_backfill__drill"
 TOGETHER = {MANUAL: "bulk", SCHEDULED: "automation", BACKFILL: "backfill"}
-INTERVAL = "2026-02-01T00:00:00Z"
-MOST_TASKS, MOST_XCOM = 20, 2_000
-BARRIER_S, PATIENCE_S, RUNS_S = 180.0, 20.0, 480.0
+INTERVAL = "2026-03-01T00:00:00Z"  # the month in which all were captured
+CAPTURED_AT = "2026-03-14T09:00:00.000Z"
+MOST_XCOM = 2_000
+BARRIER_S, PATIENCE_S, RUNS_S, DELAY_S = 300.0, 60.0, 600.0, 10.0
 LOADED = "Worker startup parse complete"
 LOCK_ERROR = re.compile(
     "deadlock|could not obtain lock|lock ?timeout|lock ?not ?available|could not serialize|serialization ?failure"
@@ -44,86 +39,19 @@ LOCK_ERROR = re.compile(
 )
 A_PERSON = re.compile(r"@drill\.example|First\d|Last\d")
 
-# No run but the backfill's: the DAG ends with the one interval that is filled.
-DAGS = """
-from datetime import UTC, datetime, timedelta
-
-from airflow.sdk import CronDataIntervalTimetable, ExceptionRetryPolicy, RetryAction, RetryRule, dag
-from airflow.task.trigger_rule import TriggerRule
-
-from dynamics.operators.sync import DiscoverProspects, PreflightRun, ReportRun, SyncProspects
-
-RULES = [
-    RetryRule("dynamics.errors.TransientError", RetryAction.RETRY, timedelta(minutes=1)),
-    RetryRule("dynamics.errors.AccountError", RetryAction.FAIL, reason="a person must act: see the log"),
-]
-
-
-def syncing(dag_id, trigger, cron, **dates):
-    @dag(
-        dag_id=dag_id,
-        schedule=CronDataIntervalTimetable(cron, timezone="UTC"),
-        catchup=False,
-        default_args={"retries": 3, "retry_policy": ExceptionRetryPolicy(rules=RULES)},
-        params={"action": "drill", "source": "file", "file": $FILE, "workers": $WORKERS},
-        **dates,
-    )
-    def syncs():
-        preflight = PreflightRun(task_id="preflight", trigger=trigger)
-        run_id = preflight.output
-        discover = DiscoverProspects(task_id="discover", sync_run_id=run_id)
-        sync = SyncProspects.partial(task_id="sync", sync_run_id=run_id).expand(worker=discover.output)
-        report = ReportRun(task_id="report", sync_run_id=run_id, trigger_rule=TriggerRule.ALL_DONE)
-        preflight >> discover >> sync >> report
-
-    syncs()
-
-
-syncing("drill_scheduled", "automation", "0 0 1 * *", start_date=datetime(2020, 1, 1, tzinfo=UTC))
-syncing(
-    "drill_backfill",
-    "backfill",
-    "0 0 * * *",
-    start_date=datetime(2026, 2, 1, tzinfo=UTC),
-    end_date=datetime(2026, 2, 2, tzinfo=UTC),
-)
-"""
-
-
-@dataclass
-class Scheduler(Airflow):
-    """Airflow with what this drill asks of it; its database is looked at by SQL."""
-
-    metadata: sa.Engine | None = None
-
-    def unpause(self, dag_id: str) -> None:
-        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
-
-    def trigger(self, conf: Mapping[str, Any]) -> None:
-        self._call("POST", f"dags/{MANUAL}/dagRuns", {"logical_date": None, "conf": conf})
-
-    def backfill(self, dag_id: str, interval: str) -> None:
-        self._call("POST", "backfills", {"dag_id": dag_id, "from_date": interval, "to_date": interval})
-
-    def sql(self, query: str) -> list[sa.RowMapping]:
-        assert self.metadata is not None
-        with self.metadata.connect() as connection:
-            return list(connection.execute(sa.text(query)).mappings())
-
-    def wait(self, done: Callable[[], bool], what: str, timeout_s: float) -> None:
-        self._wait(done, what, timeout_s)
-
 
 def drill(world: World, seed: int, count: int = COUNT, presses: int = PRESSES) -> Verdict:
     """Three runs at once over the same prospects, and the presses; judge."""
     world.crm.control("PUT", "settings", {"latency": {"per_request_s": 0.05, "per_row_s": 0.003}})
-    people = prospects(count)
-    file = world.write_prospects(people)
-    with _airflow(world, file) as airflow:
+    people = [person | {"submissions": [_submission(person["id"])]} for person in prospects(count)]
+    world.crm.control("POST", "seed", {"prospects": people})
+    # One scheduled run: the interval that is over when the DAG is switched on.
+    write_action(world, {"schedule": '"0 0 1 * *"', "workers": str(WORKERS)})
+    with running_airflow(world, list(TOGETHER)) as airflow:
         try:
-            connections = _all_runs(world, airflow, file, random.Random(seed), [p["id"] for p in people], presses)
+            connections = _all_runs(world, airflow, random.Random(seed), [p["id"] for p in people], presses)
         except RuntimeError as error:
-            return Verdict([str(error), *_ends_of_logs(airflow.home)])
+            return Verdict([str(error), *airflow.ends_of_logs()])
         wrong = [*_runs(world, airflow, presses), *_tasks(airflow), *_xcoms(airflow)]
         wrong += _lock_errors(world, airflow)
         retries = airflow.sql("SELECT count(*) AS n FROM task_instance WHERE try_number > 1")[0]["n"]
@@ -154,62 +82,31 @@ def drill(world: World, seed: int, count: int = COUNT, presses: int = PRESSES) -
 # ---------------------------------------------------------------- what happens
 
 
-@contextmanager
-def _airflow(world: World, file: Path) -> Iterator[Scheduler]:
-    """Airflow with the three DAGs, all of them paused."""
-    home, dags = world.folder / "airflow", world.folder / "dags"
-    dags.mkdir()
-    shutil.copy(ROOT / "dags" / f"{MANUAL}.py", dags)
-    (dags / "drill.py").write_text(DAGS.replace("$FILE", repr(str(file))).replace("$WORKERS", str(WORKERS)))
-    url = _database(world)
-    kept = ("AIRFLOW_CONN_", "DYNAMICS_SYNC_")
-    variables = {name: value for name, value in world.environment().items() if name.startswith(kept)}
-    variables |= {
-        "AIRFLOW__CORE__DAGS_FOLDER": str(dags),
-        "AIRFLOW__CORE__PARALLELISM": "24",
-        "AIRFLOW__CORE__DAGBAG_IMPORT_TIMEOUT": "120",  # twelve tasks on two cores begin at once
-        "DYNAMICS_SYNC_LEASE_S": load.LEASE_S,
-        "NO_PROXY": "localhost,127.0.0.1",
+def _submission(prospect_id: str) -> dict[str, Any]:
+    return {
+        "id": f"sub_{prospect_id[4:]}",
+        "prospect_id": prospect_id,
+        "captured_at": CAPTURED_AT,
+        "received_at": CAPTURED_AT,
+        "method": "badge_scan",
+        "state": "complete",
     }
-    airflow = Scheduler(
-        home=home,
-        root=ROOT,
-        database_url=url.set(drivername="postgresql+psycopg2").render_as_string(hide_password=False),
-        port=free_port(random.randrange(20_000, 40_000)),
-        variables=variables,
-        metadata=sa.create_engine(url.set(drivername="postgresql+psycopg"), isolation_level="AUTOCOMMIT"),
-    )
-    try:
-        airflow.start(MANUAL)
-        airflow.wait(lambda: all("dag_id" in airflow.get(f"dags/{dag_id}") for dag_id in TOGETHER), "to parse", 60.0)
-        yield airflow
-    finally:
-        airflow.stop()
-        if airflow.metadata is not None:
-            airflow.metadata.dispose()
 
 
-def _database(world: World) -> sa.URL:
-    """An empty database for Airflow on the world's server."""
-    name = f"airflow_{uuid.uuid4().hex[:12]}"
-    with world.engine.connect().execution_options(isolation_level="AUTOCOMMIT") as connection:
-        connection.execute(sa.text(f"CREATE DATABASE {name}"))
-    return sa.make_url(world.audit_url).set(database=name)
-
-
-def _all_runs(world: World, airflow: Scheduler, file: Path, draw: random.Random, ids: list[str], presses: int) -> int:
+def _all_runs(world: World, airflow: Scheduler, draw: random.Random, ids: list[str], presses: int) -> int:
     """Start the three at a barrier, press, wait for all to end. Returns the most connections seen at the database."""
-    conf = {"action": "drill", "source": "file", "file": str(file)}
-    airflow.backfill(BACKFILL, INTERVAL)
-    airflow.trigger({**conf, "workers": WORKERS})
+    conf = {"action": "drill"}
+    month = ("--from-date", INTERVAL, "--to-date", INTERVAL)
+    airflow.command("backfill", "create", "--dag-id", BACKFILL, *month)
+    airflow.trigger(MANUAL, {**conf, "workers": WORKERS})
     for dag_id in TOGETHER:
-        airflow.unpause(dag_id)
+        airflow.pause(dag_id, paused=False)
     airflow.wait(lambda: len(world.sql("SELECT 1 FROM sync.audit_run")) == len(TOGETHER), "to open", BARRIER_S)
-    with _standing_still(world):
+    with _slow(world):
         barrier = Barrier(airflow.home)
         airflow.wait(barrier.is_complete, "to bring the workers to the barrier", BARRIER_S)
     for _ in range(presses):
-        airflow.trigger({**conf, "workers": 1, "prospect_ids": draw.sample(ids, min(PRESSED, len(ids)))})
+        airflow.trigger(MANUAL, {**conf, "workers": 1, "prospect_ids": draw.sample(ids, min(PRESSED, len(ids)))})
     most = 0
 
     def ended() -> bool:
@@ -223,13 +120,14 @@ def _all_runs(world: World, airflow: Scheduler, file: Path, draw: random.Random,
 
 
 @contextmanager
-def _standing_still(world: World) -> Iterator[None]:
-    """The CRM answers nobody."""
-    os.kill(world.crm.pid, signal.SIGSTOP)
+def _slow(world: World) -> Iterator[None]:
+    """The CRM lets everybody wait, the source does not."""
+    wait = {"match": {"path": "^/api/data/"}, "effect": "delay", "delay_s": DELAY_S}
+    world.crm.control("PUT", "faults", [wait])
     try:
         yield
     finally:
-        os.kill(world.crm.pid, signal.SIGCONT)
+        world.crm.control("PUT", "faults", [])
 
 
 @dataclass
@@ -240,7 +138,7 @@ class Barrier:
     since: float | None = None
 
     def is_complete(self) -> bool:
-        """All workers are there, or the first one would soon give the CRM up."""
+        """All workers are there, or the first one has waited long enough."""
         logs = (self.home / "logs").rglob("task_id=sync/**/*.log")
         there = sum(LOADED in log.read_text(errors="replace") for log in logs)
         if there and self.since is None:
@@ -272,8 +170,7 @@ def _tasks(airflow: Scheduler) -> list[str]:
     tasks = airflow.sql("SELECT dag_id, run_id, task_id, state FROM task_instance")
     wrong = [f"task {task['task_id']} of {task['dag_id']} is {task['state']}" for task in tasks]
     wrong = [text for text, task in zip(wrong, tasks, strict=True) if task["state"] != "success"]
-    per_run = Counter((task["dag_id"], task["run_id"]) for task in tasks)
-    return wrong + [f"a run has {n} task instances" for n in per_run.values() if n > MOST_TASKS]
+    return wrong + airflow.too_many_tasks()
 
 
 def _xcoms(airflow: Scheduler) -> list[str]:
@@ -335,11 +232,6 @@ def _overlap(world: World) -> tuple[float, float, float]:
         """
     )[0]
     return row["together"], row["began"], row["whole"]
-
-
-def _ends_of_logs(home: Path) -> list[str]:
-    """What Airflow's own processes said last."""
-    return [f"{log.stem}: {log.read_text(errors='replace')[-300:]}" for log in sorted(home.glob("*.log"))]
 
 
 DRILL = Drill("F04", "S1", {"three runs and ten presses": drill}, seeds=1)

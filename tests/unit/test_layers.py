@@ -143,3 +143,24 @@ def test_core_is_pure() -> None:
             names += [node.module or ""] if isinstance(node, ast.ImportFrom) else []
             found += [f"{name}: {used}" for used in names if used.partition(".")[0] in impure]
     assert found == []
+
+
+def test_only_backfills_look_at_the_dates_of_a_run() -> None:
+    """What an automation selects is no matter of intervals or logical dates: both are nothing to go by in Airflow 3."""
+    dates = {"data_interval_start", "data_interval_end", "logical_date", "execution_date", "ds", "ts"}
+    sources = {**MODULES, **{f"dags/{path.name}": path for path in (PACKAGE.parents[1] / "dags").glob("*.py")}}
+    found = []
+    for name, path in sources.items():
+        tree = ast.parse(path.read_text())
+        allowed = {node for node in ast.walk(tree) if isinstance(node, ast.FunctionDef) and node.name == "_interval"}
+        inside = {id(node) for function in allowed for node in ast.walk(function)}
+        found += [
+            f"{name}: {node.attr if isinstance(node, ast.Attribute) else node.value}"
+            for node in ast.walk(tree)
+            if id(node) not in inside
+            and (
+                (isinstance(node, ast.Attribute) and node.attr in dates)
+                or (isinstance(node, ast.Constant) and node.value in dates)
+            )
+        ]
+    assert found == []
