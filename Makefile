@@ -7,7 +7,7 @@ COMPILE = $(BIN)/uv pip compile pyproject.toml --python-version 3.11 --upgrade -
 # Compiled once at install, or every Airflow process pays two seconds more at its start.
 export PYTHONDONTWRITEBYTECODE :=
 
-.PHONY: help setup demo test lint lock docs drills bench clean
+.PHONY: help setup demo demo-capture test lint lock docs drills bench clean
 help:            ## list what can be made
 	@grep -hE '^[a-z-]+: .*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*##/\t/' | expand -t 14
 
@@ -20,8 +20,11 @@ $(READY): requirements-dev.txt pyproject.toml
 	$(BIN)/uv pip install --quiet --no-deps --python $(BIN)/python -e .
 	touch $(READY)
 
-demo: $(READY)   ## PostgreSQL, sandbox and Airflow with a bulk sync of 2,000 sample prospects; ONCE=1 ends by itself
+demo: $(READY)   ## PostgreSQL, sandbox and Airflow: 2,000 sample prospects by hand, on a schedule, at once; ONCE=1 ends by itself
 	$(BIN)/python -m sandbox.demo $(if $(ONCE),--once)
+
+demo-capture: $(READY) ## post a signed capture to the running demo's webhook, and tell how long it takes to be in Dynamics
+	@$(BIN)/python -m sandbox.demo.capture
 
 test: $(READY)   ## every test, on a real PostgreSQL and the sandbox over HTTPS
 	$(BIN)/python -m pytest

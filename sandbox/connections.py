@@ -39,7 +39,11 @@ def sandbox_connections(ready: Mapping[str, Any], ca_bundle: str | None = None) 
             "description": "The sandbox's Captello.",
             "host": ready["capture_url"],
             "password": ready["capture_key"],
-            "extra": {"auth": "api_key", "ca_bundle": trusted},
+            "extra": {
+                "auth": "api_key",
+                "ca_bundle": trusted,
+                "webhook_secret": ready["capture_webhook_secret"],
+            },
         },
     }
 

@@ -25,6 +25,7 @@ from cryptography.fernet import Fernet
 
 START_TIMEOUT_S = 180.0
 STOP_TIMEOUT_S = 20.0
+CALL_S = 120.0  # the first calls after a start find a server that still loads what it needs
 USER = "admin"
 
 
@@ -91,6 +92,8 @@ class Airflow:
         return str(run["dag_run_id"])
 
     def unpause(self, dag_id: str) -> None:
+        """Switch a DAG on, once Airflow knows it."""
+        self._wait(lambda: self.get(f"dags/{dag_id}").get("is_stale") is False, f"to know {dag_id}")
         self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def get(self, path: str) -> dict[str, Any]:
@@ -120,7 +123,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "certificate,webhook_secret",
+            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "certificate,certificate_password,webhook_secret,url",
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url,
             "AIRFLOW__API__SECRET_KEY": kept["session"],
             "AIRFLOW__API__BASE_URL": self.url,
@@ -146,7 +149,7 @@ class Airflow:
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, accept: tuple[int, ...] = (200, 201)
     ) -> dict[str, Any]:
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=CALL_S)
         if answer.status_code not in accept:
             raise RuntimeError(f"Airflow answered {answer.status_code} to {method} {path}")
         return answer.json() if answer.content else {}
@@ -186,7 +189,7 @@ def _secrets(home: Path) -> dict[str, str]:
     """Made once and kept beside the demo's databases, which are of no use without them."""
     path = home / "secrets.json"
     if not path.exists():
-        made = {name: secrets.token_urlsafe(32) for name in ("session", "jwt")}
+        made = {name: secrets.token_urlsafe(64) for name in ("session", "jwt")}
         made |= {"password": secrets.token_urlsafe(9), "fernet": Fernet.generate_key().decode()}
         path.touch(mode=0o600)
         path.write_text(json.dumps(made))
