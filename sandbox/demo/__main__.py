@@ -35,7 +35,7 @@ ROOT = Path(__file__).resolve().parents[2]
 BULK, AUTOMATION, FULFILLMENT = "dynamics_bulk_sync", "dynamics_automation__every-minute", "dynamics_fulfillment"
 SANDBOX_PORT = 8443
 VISITORS, VISITOR_EVERY_S, NEWS_EVERY_S = 5, 20.0, 2.0
-AUTOMATION_S, WORKER_S = 180.0, 180.0
+AUTOMATION_S, WORKER_S = 300.0, 300.0
 console = Console(soft_wrap=True, highlight=False)
 
 
@@ -88,7 +88,7 @@ def _demo(state: Path, once: bool, stopped: threading.Event) -> int:
         running.write_text(json.dumps({"airflow_url": airflow.url}))
         write_environment(state / "env", include, _connections(crm.ready, audit_url))
         _say_where(airflow, state)
-        _stay(news, Booth(crm.ready), stopped)
+        _stay(news, Booth(crm.ready), include, stopped)
         return 0 if ok else 1
     finally:
         running.unlink(missing_ok=True)
@@ -148,12 +148,13 @@ def _fulfillment(airflow: Airflow, ready: dict[str, Any]) -> bool:
     return True
 
 
-def _stay(news: News, booth: Booth, stopped: threading.Event) -> None:
+def _stay(news: News, booth: Booth, include: Path, stopped: threading.Event) -> None:
     """Until Ctrl-C: somebody comes to the booth now and then, and what has been synced is told."""
     news.read()
     next_visitor = time.monotonic()
     while not stopped.wait(NEWS_EVERY_S):
         if time.monotonic() >= next_visitor:
+            link_actions(include)  # somebody may be writing one
             booth.capture()
             next_visitor += VISITOR_EVERY_S
         for told in news.read():
@@ -177,9 +178,15 @@ def make_include(folder: Path) -> Path:
     for old in (*actions.iterdir(), folder / "mappings"):
         old.unlink(missing_ok=True)
     (folder / "mappings").symlink_to(ROOT / "include/mappings")
-    for action in (*(ROOT / "include/actions").iterdir(), *(Path(__file__).parent / "actions").iterdir()):
-        (actions / action.name).symlink_to(action)
+    link_actions(folder)
     return folder
+
+
+def link_actions(folder: Path) -> None:
+    """Bring in actions that are not there yet."""
+    for action in (*(ROOT / "include/actions").iterdir(), *(Path(__file__).parent / "actions").iterdir()):
+        if not (folder / "actions" / action.name).is_symlink():
+            (folder / "actions" / action.name).symlink_to(action)
 
 
 def _connections(ready: dict[str, Any], audit_url: str) -> list[dict[str, Any]]:

@@ -23,7 +23,7 @@ from typing import Any
 import requests
 from cryptography.fernet import Fernet
 
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 20.0
 CALL_S = 120.0  # the first calls after a start find a server that still loads what it needs
 USER = "admin"
