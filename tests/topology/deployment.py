@@ -45,6 +45,7 @@ class Deployment:
     ports: Mapping[str, int]
     api: Airflow
     processes: dict[str, subprocess.Popen[bytes]] = field(default_factory=dict)
+    orphaned: list[int] = field(default_factory=list)  # groups whose first process was killed alone
 
     def start(self, service: str, name: str | None = None, *more: str) -> subprocess.Popen[bytes]:
         """Start a service's process, with `more` words in its command, and leave it running."""
@@ -97,6 +98,8 @@ class Deployment:
         with suppress(ProcessLookupError):
             (os.killpg if whole else os.kill)(process.pid, signal.SIGKILL)
         process.wait()
+        if not whole:
+            self.orphaned.append(process.pid)
 
     def stop(self) -> None:
         """End everything, workers first, as `docker compose down` would; nothing of it lives on."""
@@ -106,8 +109,9 @@ class Deployment:
         for process in self.processes.values():
             with suppress(subprocess.TimeoutExpired):
                 process.wait(STOP_S)
+        for group in (*self.orphaned, *(process.pid for process in self.processes.values())):
             with suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
+                os.killpg(group, signal.SIGKILL)
         self.processes.clear()
 
     def log(self, name: str) -> Path:
