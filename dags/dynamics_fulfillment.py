@@ -13,6 +13,19 @@ from airflow.sdk import ExceptionRetryPolicy, RetryAction, RetryRule, dag
 
 from dynamics.operators.fulfillment import FulfillmentOperator
 
+DOC = """
+### Syncs at once what webhooks bring
+
+One worker is always there. The audit database wakes it when a webhook has come, so a capture is in Dynamics within a
+second or so, by every sync action that answers (`triggers.fulfillment` in its file). The task ends every hour and
+Airflow starts it anew; what arrives in between waits in the inbox, and is taken first. Nothing is lost while it is off.
+
+**When it is red:** the log of *serve* names the action and what is wrong. An action that cannot be served (its file,
+mapping, account or rights) needs a person; the next worker takes over by itself, with growing pauses, and works off
+what has waited. If a sync run of it was red, prospects were rejected: **Browse > Dynamics runs** shows the run; correct
+the cause and start **Dynamics: retry** with its id.
+"""
+
 
 @dag(
     dag_id="dynamics_fulfillment",
@@ -33,7 +46,7 @@ from dynamics.operators.fulfillment import FulfillmentOperator
             ],
         ),
     },
-    doc_md=__doc__,
+    doc_md=DOC,
 )
 def dynamics_fulfillment() -> None:
     FulfillmentOperator(task_id="serve", lasts=timedelta(hours=1))

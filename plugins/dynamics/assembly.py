@@ -218,7 +218,7 @@ class SyncService:
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
             self._file_source(request.file).check()
-        elif request.source not in (LEDGER, WEBHOOK):  # what a webhook names, and where, each delivery says
+        elif request.source not in (LEDGER, WEBHOOK):  # a delivery says what is looked up, and where
             with self.captello(request.source_connection) as captello:
                 captello.test()
 

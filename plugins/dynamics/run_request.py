@@ -34,7 +34,7 @@ class RunRequest:
     action: str
     trigger: str
     overrides: Mapping[str, Any]
-    source: str = "captello"  # "captello" | "file" | "ledger" | "webhook"
+    source: str = "captello"  # "captello" | "file" | "webhook" | "ledger"
     source_connection: str = CAPTELLO
     file: str | None = None
     selection: Selection = field(default_factory=Selection)

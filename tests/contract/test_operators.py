@@ -13,8 +13,8 @@ import pytest
 from airflow.sdk.exceptions import AirflowFailException
 
 from dynamics.core.capture import Selection
-from dynamics.errors import StoppedError
-from dynamics.operators import sync
+from dynamics.errors import ConfigurationError, Fault, ServiceUnavailableError, StoppedError
+from dynamics.operators import fulfillment, sync
 from dynamics.operators.automation import PreflightAutomation, ReportBacklogs
 from dynamics.run_request import RunRequest
 from tests.contract.preflighting import write_include
@@ -126,3 +126,30 @@ def test_an_automation_that_is_late_makes_the_report_red(
             task.execute({})
     else:
         assert task.execute({}) == {"automations": 1, "unsettled": 3}
+
+
+def test_the_warm_worker_tells_of_runs_it_has_closed_and_of_actions_it_cannot_serve(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    told: list[tuple[str, ...]] = []
+    closed = [SimpleNamespace(run_id=number, verdict=SimpleNamespace(ok=ok)) for number, ok in ((1, True), (2, False))]
+    blocked = {
+        "mapped-wrong": ConfigurationError([Fault("include/x.yaml", 3, "Wrong.", "Correct it.")]),
+        "away": ServiceUnavailableError("query", "leads"),
+    }
+    summary = SimpleNamespace(closed=closed, blocked=blocked, open_errands={}, problems=["run 2: red"], outcomes={})
+    service = Stub(stopping=threading.Event(), ledger=SimpleNamespace(run=lambda run_id: f"run {run_id}"))
+    monkeypatch.setattr(sync, "sync_service", lambda _: service)
+    monkeypatch.setattr(fulfillment, "Worker", lambda *_: SimpleNamespace(run=lambda _: summary))
+    monkeypatch.setattr(fulfillment, "tell_ended", lambda _s, _c, run, verdict: told.append((run, str(verdict.ok))))
+    monkeypatch.setattr(fulfillment, "tell_not_begun", lambda _s, _c, *words: told.append(words))
+    context: Any = {
+        "ti": SimpleNamespace(task_id="serve", try_number=1),
+        "dag_run": SimpleNamespace(dag_id="d", run_id="r"),
+    }
+    with pytest.raises(AirflowFailException, match="run 2: red"):
+        fulfillment.FulfillmentOperator(task_id="serve").execute(context)
+    assert told[:2] == [("run 1", "True"), ("run 2", "False")]
+    ((action, trigger, faults),) = told[2:]
+    assert (action, trigger) == ("mapped-wrong", "fulfillment")
+    assert "include/x.yaml:3: Wrong. Correct it." in faults

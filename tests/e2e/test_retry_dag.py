@@ -87,3 +87,35 @@ def test_a_run_that_is_not_there_is_told_before_anything_is_opened(
 ) -> None:
     assert retry(retry_dag, run_id) == "failed"
     assert audit.execute(sa.text("SELECT count(*) FROM sync.audit_run")).scalar_one() == 0
+
+
+def test_tasks_lead_to_the_page_of_their_run_and_workers_have_names(
+    bulk_dag: Any, connected: SandboxProcess, audit: sa.Connection, tmp_path: Path
+) -> None:
+    from airflow.models import TaskInstance
+    from airflow.models.xcom import XComModel
+    from airflow.utils.session import create_session
+
+    file = tmp_path / "people.jsonl"
+    file.write_text(json.dumps(PEOPLE[0]) + "\n")
+    assert run(bulk_dag, source="file", file=str(file), dry_run=False) == "success"
+    told = newest(audit)
+    with create_session() as session:
+        of_run = XComModel.run_id == told["dag_run_id"]
+        links = session.scalars(sa.select(XComModel).where(of_run, XComModel.key == "_link_RunPageLink")).all()
+        workers = sa.select(TaskInstance).where(
+            TaskInstance.run_id == told["dag_run_id"], TaskInstance.task_id == "sync"
+        )
+        names = {task.rendered_map_index for task in session.scalars(workers)}
+        pages = {link.task_id: str(link.value) for link in links}
+    assert set(pages) == {"preflight", "discover", "sync", "report"}
+    assert {page.rpartition("/dynamics/")[2] for page in pages.values()} == {f"runs/{told['run_id']}"}
+    assert names == {"worker 1", "worker 2"}
+
+
+def test_every_dag_says_what_it_does_and_what_to_do_when_it_is_red(airflow_database: None) -> None:
+    from airflow.dag_processing.dagbag import DagBag
+
+    for name, dag in DagBag(str(ROOT / "dags")).dags.items():
+        assert "When it is red" in (dag.doc_md or ""), name
+        assert "dynamics" in dag.tags, name

@@ -28,7 +28,7 @@ class _Settings(BaseModel):
 class Retention(_Settings):
     """Days after which things are removed; null: never.
 
-    `personal_data_days`: since a prospect was last stored, where its own `privacy.retain_until` says nothing.
+    `personal_data_days`: since a prospect was last delivered, where its own `privacy.retain_until` says nothing.
     `audit_days`: since a run has ended. `webhook_delivery_days`: as long as a delivery may be repeated, and then some.
     """
 

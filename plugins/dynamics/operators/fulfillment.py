@@ -7,13 +7,16 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from dynamics.assembly import spare_the_collector
-from dynamics.errors import StoppedError
-from dynamics.fulfillment.worker import Worker
+from dynamics.assembly import SyncService, spare_the_collector
+from dynamics.errors import AccountError, StoppedError
+from dynamics.fulfillment.worker import Summary, Worker
 from dynamics.operators.sync import ServiceOperator
+from dynamics.operators.telling import tell_ended, tell_not_begun
 
 if TYPE_CHECKING:
     from airflow.sdk import Context
+
+FULFILLMENT = "fulfillment"  # the trigger of its runs
 
 
 class FulfillmentOperator(ServiceOperator):
@@ -32,6 +35,7 @@ class FulfillmentOperator(ServiceOperator):
             summary = worker.run(self.lasts.total_seconds())
             for action, count in summary.open_errands.items():
                 self.log.warning("%s: %d deliveries are still due; the next worker begins with them", action, count)
+            self._tell(service, context, summary)
             if service.stopping.is_set():
                 raise StoppedError("serve webhooks", detail="asked to stop; what is not settled is due")
         if summary.problems:
@@ -39,3 +43,11 @@ class FulfillmentOperator(ServiceOperator):
                 self.log.error("%s", problem)
             raise AirflowFailException("; ".join(summary.problems))
         return {"runs": len(summary.closed), **summary.outcomes}
+
+    def _tell(self, service: SyncService, context: Context, summary: Summary) -> None:
+        """People hear of actions that begin to fail or work again. The worker ends at once when one turns bad."""
+        for closed in summary.closed:
+            tell_ended(service, context, service.ledger.run(closed.run_id), closed.verdict)
+        for action, error in summary.blocked.items():
+            if isinstance(error, AccountError):
+                tell_not_begun(service, context, action, FULFILLMENT, error.detail or str(error))

@@ -142,19 +142,23 @@ class AuditLog:
         return self._rows(
             OutcomeLine,
             """
+            WITH o AS MATERIALIZED (  -- before anything is joined: a page is a hundred rows of perhaps a million
+                SELECT * FROM sync.outcome
+                 WHERE run_id = :run_id AND prospect_key > :after
+                   AND (outcome = :outcome OR CAST(:outcome AS text) IS NULL)
+                 ORDER BY prospect_key LIMIT :limit
+            )
             SELECT o.prospect_key, p.source, p.prospect_id, o.outcome, o.reason, o.table_name, o.record_id,
                    CASE WHEN NOT (r.dry_run AND o.outcome = 'created') THEN
                         rtrim(b.url, '/') || '/main.aspx?pagetype=entityrecord&etn=' || o.table_name
                         || '&id=' || o.record_id
                    END AS record_url,
                    o.matched_by, o.error_code, o.error_column
-              FROM sync.outcome o
+              FROM o
               JOIN sync.sync_run r ON r.run_id = o.run_id
               JOIN sync.prospect p ON p.prospect_key = o.prospect_key
               LEFT JOIN sync.account_binding b ON b.account = r.account AND b.organization_id = r.organization_id
-             WHERE o.run_id = :run_id AND o.prospect_key > :after
-               AND (o.outcome = :outcome OR CAST(:outcome AS text) IS NULL)
-             ORDER BY o.prospect_key LIMIT :limit
+             ORDER BY o.prospect_key
             """,
             run_id=run_id,
             outcome=outcome,

@@ -15,7 +15,8 @@ from dynamics.store.transactions import LedgerPart
 # One prospect may stand on a page twice. The order is the same for all, so that two discoveries do not lock crosswise.
 # Those that say nothing new are left out before the insert: a page that was seen before locks and writes nothing. The
 # condition stands a second time at the conflict, for a prospect that another discovery has stored meanwhile. A file may
-# be corrected without a new revision: of equal ones the one seen last counts.
+# be corrected without a new revision: of equal ones the one seen last counts. What the source still has is not kept too
+# long: once in a while it is stored anew.
 _STORE = sa.text("""
 WITH page AS MATERIALIZED (
     SELECT DISTINCT ON (prospect_id) prospect_id, revision, updated_at, payload, email_key, name_key, retain_until
@@ -30,7 +31,8 @@ SELECT :source, page.prospect_id, page.revision, page.payload, page.email_key, p
        page.retain_until
   FROM page LEFT JOIN sync.prospect old ON old.source = :source AND old.prospect_id = page.prospect_id
  WHERE old.prospect_key IS NULL OR (page.revision, page.updated_at) > (old.revision, old.updated_at)
-    OR (page.revision, page.updated_at) = (old.revision, old.updated_at) AND page.payload <> old.payload
+    OR (page.revision, page.updated_at) = (old.revision, old.updated_at)
+       AND (page.payload <> old.payload OR old.stored_at < statement_timestamp() - interval '7 days')
  ORDER BY page.prospect_id
 ON CONFLICT (source, prospect_id) DO UPDATE
    SET revision = excluded.revision, payload = excluded.payload, email_key = excluded.email_key,
@@ -119,10 +121,10 @@ class Intake(LedgerPart):
     def store_prospects(self, run_id: UUID, source: str, prospects: Sequence[DiscoveredProspect]) -> int:
         if not prospects:
             return 0
-        ids = rows_json([found.prospect.prospect_id for found in prospects])
-        items = {"run_id": run_id, "source": source, "prospect_ids": ids}
+        ids = [found.prospect.prospect_id for found in prospects]
 
         def work(connection: sa.Connection) -> int:
+            items = {"run_id": run_id, "source": source, "prospect_ids": rows_json(ids)}
             added = store_page(connection, page_parameters(source, prospects), _ADD_ITEMS, items)
             connection.execute(TOUCH_RUN, {"run_id": run_id})
             return added

@@ -10,25 +10,23 @@ import sqlalchemy as sa
 from dynamics.core.ledger import Outcome
 from dynamics.store.transactions import LedgerPart
 
-# In pages by the prospects' keys, which both tables are sorted by: of a million prospects, too, each is looked at once.
-_LEFT_OVER = """
-    SELECT i.prospect_key
-      FROM sync.work_item i LEFT JOIN sync.outcome o ON o.run_id = i.run_id AND o.prospect_key = i.prospect_key
-     WHERE i.run_id = :of_run AND i.prospect_key > :after
-       AND (o.outcome = ANY(:outcomes)
-            OR i.state <> 'settled' AND (i.lease_until IS NULL OR i.lease_until <= statement_timestamp()))
-     ORDER BY i.prospect_key LIMIT :size"""
-
-_ADD = sa.text(f"""
-WITH page AS MATERIALIZED ({_LEFT_OVER}
+# In pages of so many items, not of so many that are left over: those may be few in a million.
+_ADD = sa.text("""
+WITH page AS MATERIALIZED (
+    SELECT run_id, prospect_key, state, lease_until FROM sync.work_item
+     WHERE run_id = :of_run AND prospect_key > :after ORDER BY prospect_key LIMIT :size
 ), added AS (
     INSERT INTO sync.work_item (run_id, prospect_key, group_key)
-    SELECT :run_id, prospect_key, prospect_key FROM page
+    SELECT :run_id, page.prospect_key, page.prospect_key
+      FROM page LEFT JOIN sync.outcome o ON o.run_id = page.run_id AND o.prospect_key = page.prospect_key
+     WHERE o.outcome = ANY(:outcomes)
+        OR page.state <> 'settled' AND (page.lease_until IS NULL OR page.lease_until <= statement_timestamp())
+     ORDER BY page.prospect_key
     ON CONFLICT DO NOTHING
     RETURNING 1
 )
 SELECT (SELECT count(*) FROM added), (SELECT max(prospect_key) FROM page)
-""")  # noqa: S608 - a constant
+""")
 
 _TOUCH = sa.text("UPDATE sync.sync_run SET touched_at = statement_timestamp() WHERE run_id = :run_id")
 
@@ -43,7 +41,7 @@ class Retrying(LedgerPart):
 
         Args:
             after: only prospects with a greater key.
-            size: how many are looked for at most.
+            size: how many of the run's prospects are looked at.
         Returns:
             how many were added; the greatest prospect key that was looked at, None when there was none.
         """

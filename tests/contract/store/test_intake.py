@@ -171,3 +171,15 @@ class TestGroupPersons:
         ledger.store_prospects(run.run_id, "captello", [prospect(name, email="e1") for name in "abc"])
         ledger.group_persons(run.run_id, by_name=False)
         assert [len(keys_of(claimed(ledger, run, size=2))) for _ in range(3)] == [2, 1, 0]
+
+
+def test_what_the_source_still_delivers_is_noted_once_in_a_while_so_that_its_time_is_not_over(
+    ledger: PostgresLedger, run: Run, store: sa.Engine
+) -> None:
+    ledger.store_prospects(run.run_id, "captello", [prospect("long ago"), prospect("lately")])
+    with store.begin() as connection:
+        age = "UPDATE sync.prospect SET stored_at = now() - CASE prospect_id WHEN 'lately' THEN interval '6 days'"
+        connection.execute(sa.text(f"{age} ELSE interval '8 days' END"))
+    ledger.store_prospects(run.run_id, "captello", [prospect("long ago"), prospect("lately")])
+    noted = rows(store, "SELECT prospect_id FROM sync.prospect WHERE stored_at > now() - interval '1 day'")
+    assert noted == [{"prospect_id": "long ago"}]
