@@ -27,6 +27,7 @@ START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 20.0
 CALL_S = 120.0  # the first calls after a start find a server that still loads what it needs
 USER = "admin"
+MASKED = "certificate,certificate_password,webhook_secret,webhook_template,url"
 
 
 @dataclass
@@ -123,7 +124,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "certificate,certificate_password,webhook_secret,url",
+            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": MASKED,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url,
             "AIRFLOW__API__SECRET_KEY": kept["session"],
             "AIRFLOW__API__BASE_URL": self.url,

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from compose_spec import ComposeSpecification
 
+from dynamics.hooks.connections import SECRET_EXTRA
 from tests.topology.compose import (
     COMPOSE,
     DOCKERFILE,
@@ -171,6 +172,12 @@ def test_configuration_and_secrets_cannot_be_changed_by_a_container(found: dict[
         for volume in each.raw.get("volumes", ()):
             source, _, rest = volume.partition(":")
             assert not source.startswith((".", "/")) or rest.endswith(":ro"), (name, volume)
+
+
+def test_what_is_secret_in_a_connection_is_masked(found: dict[str, Service]) -> None:
+    for name in ("api-server", "worker"):
+        masked = found[name].environment["AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES"].split(",")
+        assert set(SECRET_EXTRA) == set(masked), name
 
 
 def test_interpolation_is_that_of_the_specification() -> None:
