@@ -174,6 +174,10 @@ def test_configuration_and_secrets_cannot_be_changed_by_a_container(found: dict[
             assert not source.startswith((".", "/")) or rest.endswith(":ro"), (name, volume)
 
 
+def test_the_database_script_is_run_and_not_read_into_the_images_own_shell() -> None:
+    assert (ROOT / "deploy/postgres/databases.sh").stat().st_mode & 0o111 == 0o111
+
+
 def test_what_is_secret_in_a_connection_is_masked(found: dict[str, Service]) -> None:
     for name in ("api-server", "worker"):
         masked = found[name].environment["AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES"].split(",")
