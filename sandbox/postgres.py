@@ -61,6 +61,11 @@ class PostgresServer:
         """The Unix socket it listens on, for what stands between it and its clients."""
         return Path(self._socket) / ".s.PGSQL.5432"
 
+    @property
+    def programs(self) -> Path:
+        """The folder with its psql, pg_dump and pg_restore."""
+        return Path(self._server.bin_path)
+
     def stop(self) -> None:
         """End the server unless another process still uses it; its data stay."""
         self._server.cleanup()

@@ -51,6 +51,13 @@ class Format(StrEnum):
     CSV = "csv"
 
 
+class SandboxHost(StrEnum):
+    """What the sandbox calls itself."""
+
+    LOCALHOST = "localhost"
+    SANDBOX = "sandbox"
+
+
 # A traceback with local values would print people and secrets.
 app = typer.Typer(
     no_args_is_help=True,
@@ -217,12 +224,15 @@ def db_upgrade() -> None:
 def sandbox(
     port: Annotated[int, typer.Option(help="Hub port; organisations follow on the next ones. 0: free ports.")] = 8443,
     orgs: Annotated[int, typer.Option(min=1, max=20, help="How many organisations.")] = 1,
+    host: Annotated[
+        SandboxHost, typer.Option(help="localhost; or sandbox, to serve a private network that knows it by this name.")
+    ] = SandboxHost.LOCALHOST,
     ready_file: Annotated[Path | None, typer.Option(help="Written as JSON once the sandbox serves.")] = None,
     state_dir: Annotated[Path | None, typer.Option(help="Keeps certificates and credentials between starts.")] = None,
     sample: Annotated[bool, typer.Option(help="Load the sample trade show.")] = False,
     keep: Annotated[bool, typer.Option(help="Keep records and prospects in --state-dir until the next start.")] = False,
 ) -> None:
-    """Serve a stand-in for Entra ID, Dynamics 365 and Captello on this machine."""
+    """Serve a stand-in for Entra ID, Dynamics 365 and Captello."""
     try:
         from sandbox.server import KeptContentError
         from sandbox.server import run as serve
@@ -232,7 +242,7 @@ def sandbox(
     if keep and state_dir is None:
         raise typer.BadParameter("--keep needs --state-dir")
     try:
-        serve(port=port, orgs=orgs, ready_file=ready_file, state_dir=state_dir, sample=sample, keep=keep)
+        serve(port=port, orgs=orgs, host=host, ready_file=ready_file, state_dir=state_dir, sample=sample, keep=keep)
     except (KeptContentError, OSError) as error:
         complaints.print(f"the sandbox cannot start: {error}", markup=False)
         raise typer.Exit(STOPPED) from None

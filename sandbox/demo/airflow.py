@@ -23,9 +23,11 @@ from typing import Any
 import requests
 from cryptography.fernet import Fernet
 
-START_TIMEOUT_S = 180.0
+START_TIMEOUT_S = 300.0
 STOP_TIMEOUT_S = 20.0
+CALL_S = 120.0  # the first calls after a start find a server that still loads what it needs
 USER = "admin"
+MASKED = "certificate,certificate_password,webhook_secret,webhook_template,url"
 
 
 @dataclass
@@ -61,7 +63,7 @@ class Airflow:
                         self._command(*command), env=environment, stdout=log, stderr=log, start_new_session=True
                     )
                 )
-        self._wait(lambda: self._sign_in() and self.get(f"dags/{dag_id}").get("is_stale") is False, "to start")
+        self._wait(lambda: self.sign_in() and self.get(f"dags/{dag_id}").get("is_stale") is False, "to start")
 
     def stop(self) -> None:
         """Stop every process and its children."""
@@ -80,11 +82,20 @@ class Airflow:
 
     def run_dag(self, dag_id: str, conf: Mapping[str, Any]) -> dict[str, Any]:
         """Trigger a run and wait for its end. Returns the DAG run."""
-        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
-        run = self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
-        path = f"dags/{dag_id}/dagRuns/{run['dag_run_id']}"
+        path = f"dags/{dag_id}/dagRuns/{self.start_run(dag_id, conf)}"
         self._wait(lambda: self.get(path)["state"] in ("success", "failed"), "to finish the run", 600.0)
         return self.get(path)
+
+    def start_run(self, dag_id: str, conf: Mapping[str, Any]) -> str:
+        """Unpause the DAG and trigger a run. Returns the DAG run's id."""
+        self.unpause(dag_id)
+        run = self._call("POST", f"dags/{dag_id}/dagRuns", {"logical_date": None, "conf": conf})
+        return str(run["dag_run_id"])
+
+    def unpause(self, dag_id: str) -> None:
+        """Switch a DAG on, once Airflow knows it."""
+        self._wait(lambda: self.get(f"dags/{dag_id}").get("is_stale") is False, f"to know {dag_id}")
+        self._call("PATCH", f"dags/{dag_id}", {"is_paused": False})
 
     def get(self, path: str) -> dict[str, Any]:
         return self._call("GET", path, accept=(200, 404))
@@ -113,7 +124,7 @@ class Airflow:
             "AIRFLOW__CORE__EXECUTION_API_SERVER_URL": f"{self.url}/execution/",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": f"{USER}:admin",
             "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_PASSWORDS_FILE": str(passwords),
-            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": "certificate,webhook_secret,webhook_template",
+            "AIRFLOW__CORE__SENSITIVE_VAR_CONN_NAMES": MASKED,
             "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": self.database_url,
             "AIRFLOW__API__SECRET_KEY": kept["session"],
             "AIRFLOW__API__BASE_URL": self.url,
@@ -123,7 +134,8 @@ class Airflow:
             **self.variables,
         }
 
-    def _sign_in(self) -> bool:
+    def sign_in(self) -> bool:
+        """Whether the API server takes the password; calls carry its token from then on."""
         try:
             answer = self._session.post(
                 f"{self.url}/auth/token", json={"username": USER, "password": self.password}, timeout=5
@@ -138,7 +150,7 @@ class Airflow:
     def _call(
         self, method: str, path: str, body: Mapping[str, Any] | None = None, accept: tuple[int, ...] = (200, 201)
     ) -> dict[str, Any]:
-        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=30)
+        answer = self._session.request(method, f"{self.url}/api/v2/{path}", json=body, timeout=CALL_S)
         if answer.status_code not in accept:
             raise RuntimeError(f"Airflow answered {answer.status_code} to {method} {path}")
         return answer.json() if answer.content else {}
@@ -178,7 +190,7 @@ def _secrets(home: Path) -> dict[str, str]:
     """Made once and kept beside the demo's databases, which are of no use without them."""
     path = home / "secrets.json"
     if not path.exists():
-        made = {name: secrets.token_urlsafe(32) for name in ("session", "jwt")}
+        made = {name: secrets.token_urlsafe(64) for name in ("session", "jwt")}
         made |= {"password": secrets.token_urlsafe(9), "fernet": Fernet.generate_key().decode()}
         path.touch(mode=0o600)
         path.write_text(json.dumps(made))

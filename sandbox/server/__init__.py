@@ -20,6 +20,7 @@ __all__ = ["KeptContentError", "SandboxServer", "run", "serve"]
 def run(
     port: int = 8443,
     orgs: int = 2,
+    host: str = "localhost",
     ready_file: Path | None = None,
     state_dir: Path | None = None,
     sample: bool = False,
@@ -29,6 +30,7 @@ def run(
 
     Args:
         port: of the hub; organisations follow on the next ones. 0 takes any free ones.
+        host: "localhost", or "sandbox" for other machines of a private network that know it by this name.
         ready_file: written, readable by its owner only, once all ports listen; removed at the end.
         state_dir: keeps certificates and credentials over restarts; without it they live as long as the process.
         sample: begin with the sample prospects and their CRM records loaded, unless content was kept.
@@ -42,7 +44,7 @@ def run(
         raise ValueError("to keep its content the sandbox needs a state folder")
     with ExitStack() as stack:
         folder = state_dir or Path(stack.enter_context(tempfile.TemporaryDirectory(prefix="sandbox-")))
-        server = SandboxServer(folder, port=port, orgs=orgs, ready_file=ready_file, sample=sample, keep=keep)
+        server = SandboxServer(folder, port=port, orgs=orgs, host=host, ready_file=ready_file, sample=sample, keep=keep)
         asyncio.run(serve(server))
 
 

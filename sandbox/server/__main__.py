@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 from sandbox.server import KeptContentError, run
+from sandbox.server.server import HOSTS
 
 
 def main() -> None:
@@ -16,6 +17,7 @@ def main() -> None:
     )
     parser.add_argument("--port", type=int, default=8443, help="port of the hub; 0 takes any free ports")
     parser.add_argument("--orgs", type=int, default=2, help="number of organisations, on the next ports")
+    parser.add_argument("--host", choices=tuple(HOSTS), default="localhost", help="what it calls itself")
     parser.add_argument("--ready-file", type=Path, help="written once everything listens; holds credentials")
     parser.add_argument("--state-dir", type=Path, help="keeps certificates and credentials over restarts")
     parser.add_argument("--sample", action="store_true", help="begin with the sample data loaded")

@@ -1,8 +1,9 @@
 """Makes the certificates the sandbox needs: its own authority, the server's pair, and a client certificate.
 
 They are kept in the state folder and used again until a month before they end, so that a client that once
-trusted `ca.pem` keeps working. The authority is constrained to loopback names: trusting it gives no one power
-over any other host. Which certificate may sign in as whom is decided in `credentials`.
+trusted `ca.pem` keeps working. The authority is constrained to loopback names and to the bare name `sandbox`, which
+stands for it in a private network: trusting it gives no one power over any public host. Which certificate may sign in
+as whom is decided in `credentials`.
 
 Source: RFC 5280, parts 4.2.1 (extensions) and 4.2.1.10 (name constraints).
 """
@@ -30,13 +31,15 @@ Key = ec.EllipticCurvePrivateKey | rsa.RSAPrivateKey
 
 VALID_FOR = timedelta(days=397)
 RENEW_BEFORE = timedelta(days=30)
-LOOPBACK_NAMES: list[x509.GeneralName] = [
+OWN_NAMES: list[x509.GeneralName] = [
     x509.DNSName("localhost"),
+    x509.DNSName("sandbox"),
     x509.IPAddress(ipaddress.ip_address("127.0.0.1")),
     x509.IPAddress(ipaddress.ip_address("::1")),
 ]
-LOOPBACK_TREES: list[x509.GeneralName] = [
+OWN_TREES: list[x509.GeneralName] = [
     x509.DNSName("localhost"),
+    x509.DNSName("sandbox"),
     x509.IPAddress(ipaddress.ip_network("127.0.0.0/8")),
     x509.IPAddress(ipaddress.ip_network("::1/128")),
 ]
@@ -97,7 +100,7 @@ def _authority(key: ec.EllipticCurvePrivateKey, now: datetime) -> x509.Certifica
         _builder(name, name, key, now)
         .add_extension(x509.BasicConstraints(ca=True, path_length=0), critical=True)
         .add_extension(_usage(key_cert_sign=True), critical=True)
-        .add_extension(x509.NameConstraints(LOOPBACK_TREES, None), critical=True)
+        .add_extension(x509.NameConstraints(OWN_TREES, None), critical=True)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .sign(key, hashes.SHA256())
     )
@@ -109,7 +112,7 @@ def _server(key: Key, ca: x509.Certificate, ca_key: ec.EllipticCurvePrivateKey, 
         .add_extension(x509.BasicConstraints(ca=False, path_length=None), critical=True)
         .add_extension(_usage(digital_signature=True), critical=True)
         .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.SERVER_AUTH]), critical=False)
-        .add_extension(x509.SubjectAlternativeName(LOOPBACK_NAMES), critical=False)
+        .add_extension(x509.SubjectAlternativeName(OWN_NAMES), critical=False)
         .add_extension(x509.SubjectKeyIdentifier.from_public_key(key.public_key()), critical=False)
         .add_extension(x509.AuthorityKeyIdentifier.from_issuer_public_key(ca_key.public_key()), critical=False)
         .sign(ca_key, hashes.SHA256())

@@ -13,6 +13,7 @@ from uuid import uuid4
 
 import orjson
 
+from sandbox.capture.webhooks import new_secret
 from sandbox.server.certificates import write_private
 
 APPLICATION_USERS = 3
@@ -52,14 +53,9 @@ def _read(path: Path) -> Credentials:
     stored = orjson.loads(path.read_bytes())
     for name in ("application_users", "organization_ids"):
         stored[name] = tuple(stored[name])
-    stored["capture_webhook_secret"] = _base64(stored["capture_webhook_secret"])  # of earlier releases
+    secret = stored["capture_webhook_secret"].removeprefix("whsec_")  # an older one may be in the URL-safe alphabet
+    stored["capture_webhook_secret"] = f"whsec_{secret.replace('-', '+').replace('_', '/')}"
     return Credentials(**stored)
-
-
-def _base64(secret: str) -> str:
-    """In the alphabet of the Standard Webhooks convention, which is not that of addresses."""
-    prefix, mark, key = secret.partition("_")
-    return prefix + mark + key.translate(str.maketrans("-_", "+/"))
 
 
 def _make() -> Credentials:
@@ -69,6 +65,6 @@ def _make() -> Credentials:
         # The shape of Entra's own secrets, tilde included, so that a client's escaping is put to the test.
         client_secret=f"{secrets.token_urlsafe(3)}~{secrets.token_urlsafe(24)}",
         capture_key=secrets.token_urlsafe(24),
-        capture_webhook_secret=_base64(f"whsec_{secrets.token_urlsafe(24)}"),
+        capture_webhook_secret=new_secret(),
         control_key=secrets.token_urlsafe(24),
     )

@@ -28,10 +28,12 @@ ENVIRONMENT_NAMES = frozenset(EnvironmentSettings.model_fields)
 class Environment:
     """An organisation, the settings of its servers, and what its users have used of them."""
 
-    def __init__(self, index: int, organization_id: str, port: int, application_users: tuple[str, ...]) -> None:
+    def __init__(
+        self, index: int, organization_id: str, port: int, application_users: tuple[str, ...], host: str
+    ) -> None:
         self.index = index
         self.organization_id = organization_id
-        self.url = f"https://localhost:{port}"
+        self.url = f"https://{host}:{port}"
         self.port = port
         self.settings = EnvironmentSettings()
         self.throttle = Throttle()

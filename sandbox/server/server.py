@@ -26,7 +26,7 @@ from sandbox.server.target import Target
 from sandbox.server.webapi import WebApi
 from sandbox.server.world import World, utc_now
 
-HOST = "127.0.0.1"
+HOSTS = {"localhost": "127.0.0.1", "sandbox": "0.0.0.0"}  # noqa: S104 - name -> where it listens
 LONGEST_LINE = 131_072
 LARGEST_SEED_BYTES = 2**30
 
@@ -38,6 +38,7 @@ class SandboxServer:
         state_dir: where certificates and credentials are kept.
         port: of the hub; organisations follow on the next ones. 0 takes any free ones.
         orgs: number of organisations.
+        host: "localhost", or "sandbox" for other machines of a private network that know it by this name.
         ready_file: written once all ports listen.
         sample: begin with the sample prospects and their CRM records loaded, unless content was kept.
         keep: begin with the content of the last clean stop in `state_dir`, and write it there at the end.
@@ -49,6 +50,7 @@ class SandboxServer:
         *,
         port: int = 0,
         orgs: int = 2,
+        host: str = "localhost",
         ready_file: Path | None = None,
         sample: bool = False,
         keep: bool = False,
@@ -56,6 +58,7 @@ class SandboxServer:
         self._state_dir = state_dir.resolve()  # the ready file is read from other folders
         self._port = port
         self._orgs = orgs
+        self._host = host
         self._ready_file = ready_file
         self._sample = sample
         self._content_dir = self._state_dir / "content" if keep else None
@@ -77,7 +80,7 @@ class SandboxServer:
         ports = [listening.getsockname()[1] for listening in sockets]
         files = certificates.load_or_make(self._state_dir)
         kept = credentials.load_or_make(self._state_dir, self._orgs)
-        world = self.world = World(kept, files, ports[0], ports[1:])
+        world = self.world = World(kept, files, ports[0], ports[1:], self._host)
         self._fill(world)
         context = files.server_context()
         apps = [hub_app(world), *(organization_app(world, environment) for environment in world.environments)]
@@ -110,7 +113,7 @@ class SandboxServer:
         sockets: list[socket.socket] = []
         for port in wanted:
             try:
-                sockets.append(socket.create_server((HOST, port), backlog=512))
+                sockets.append(socket.create_server((HOSTS[self._host], port), backlog=512))
             except OSError as error:
                 for taken in sockets:
                     taken.close()

@@ -29,6 +29,7 @@ class World:
     Args:
         hub_port: where authority, capture API and control API listen.
         organization_ports: one for each organisation.
+        host: what all of them call themselves.
     """
 
     def __init__(
@@ -37,17 +38,18 @@ class World:
         certificates: Certificates,
         hub_port: int,
         organization_ports: Sequence[int],
+        host: str = "localhost",
     ) -> None:
         self.credentials = credentials
         self.certificates = certificates
-        self.hub_url = f"https://localhost:{hub_port}"
+        self.hub_url = f"https://{host}:{hub_port}"
         self.hub_port = hub_port
         self.journal = Journal()
         self.faults = FaultPlan()
         self.expected_balance: dict[str, int] | None = None  # of a sync of the sample, once it is loaded
         self.authority = Authority(credentials, read_certificate(certificates.client), utc_now)
         self.environments = [
-            Environment(index, organization_id, port, credentials.application_users)
+            Environment(index, organization_id, port, credentials.application_users, host)
             for index, (organization_id, port) in enumerate(
                 zip(credentials.organization_ids, organization_ports, strict=False)
             )

@@ -5,17 +5,30 @@ from __future__ import annotations
 import random
 import threading
 import time
+import uuid
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
+from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from subprocess import Popen
 
 import psycopg
 import sqlalchemy as sa
 
+from dynamics.store.database import create_store, head_revision, upgrade
 from tests.drills import oracles
 from tests.drills.drill import Drill, Verdict
-from tests.drills.old_ledger import Columns, OldLedger, columns_of, connect, contents_of, old_ledger, schema_of
+from tests.drills.old_ledger import (
+    Columns,
+    OldLedger,
+    columns_of,
+    connect,
+    contents_of,
+    earlier_revisions,
+    old_ledger,
+    released_ledger,
+    schema_of,
+)
 from tests.drills.people import prospects
 from tests.drills.world import World
 
@@ -181,15 +194,56 @@ def old_worker(world: World, seed: int, count: int = 3_000) -> Verdict:
     return Verdict(wrong, {"old worker left after s": took_s, "left over": left_over})
 
 
+def each_revision(world: World, seed: int, count: int = 2_000) -> Verdict:
+    """From every earlier revision: rows are kept, and the open work is taken up by the upgraded database."""
+    wrong, revisions = [], earlier_revisions()
+    for revision in revisions:
+        world.crm.control("POST", "reset")
+        with _on_new_database(world) as place, _prepared(place, count, revision) as (ledger, before, found):
+            upgraded = ledger.world.command("db", "upgrade")
+            if upgraded.returncode != 0:
+                found.append(f"exit code {upgraded.returncode}: {upgraded.stderr[-300:]}")
+            found += _kept(ledger, before) + _goes_on(ledger)
+        wrong += [f"from {revision}: {text}" for text in found]
+    return Verdict(wrong, {"from": " ".join(revisions)})
+
+
+def last_release(world: World, seed: int) -> Verdict:
+    """The last release's own code made the database and was killed in a run; today's takes over, that one refuses."""
+    with released_ledger(world) as (ledger, release):
+        columns = columns_of(ledger.world)
+        before = columns, contents_of(ledger.world, columns)
+        upgraded = ledger.world.command("db", "upgrade")
+        wrong = [] if upgraded.returncode == 0 else [f"exit code {upgraded.returncode}: {upgraded.stderr[-300:]}"]
+        wrong += _kept(ledger, before)
+        if head_revision() != ledger.revision:
+            old = ledger.world.sync(ledger.file, environment=release)
+            if old.returncode != 2 or "newer release" not in old.stderr:
+                wrong.append(f"the last release goes on: exit code {old.returncode}: {old.stderr[-300:]}")
+        wrong += _goes_on(ledger)
+        return Verdict(wrong, _figures(ledger, before))
+
+
 # ---------------------------------------------------------------- before and after
 
 
 @contextmanager
+def _on_new_database(world: World) -> Iterator[World]:
+    url = world.server.url_for(f"f21_{uuid.uuid4().hex[:12]}")
+    engine = create_store(url)
+    upgrade(engine)
+    try:
+        yield replace(world, engine=engine, audit_url=url)
+    finally:
+        engine.dispose()
+
+
+@contextmanager
 def _prepared(
-    world: World, count: int
+    world: World, count: int, revision: str | None = None
 ) -> Iterator[tuple[OldLedger, tuple[Columns, Mapping[str, tuple[int, str]]], list[str]]]:
     """An old ledger, what stands in it, and where to put what is wrong."""
-    with old_ledger(world, count) as ledger:
+    with old_ledger(world, count, revision) as ledger:
         columns = columns_of(ledger.world)
         before = contents_of(ledger.world, columns)
         wrong = []
@@ -331,6 +385,13 @@ def _writer(ledger: OldLedger) -> Iterator[_Writer]:
 DRILL = Drill(
     "F21",
     "S1",
-    {"two starters": two_starters, "killed": killed, "lock held": lock_held, "old worker": old_worker},
+    {
+        "two starters": two_starters,
+        "killed": killed,
+        "lock held": lock_held,
+        "old worker": old_worker,
+        "each revision": each_revision,
+        "last release": last_release,
+    },
     seeds=5,
 )

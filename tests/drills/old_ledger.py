@@ -1,17 +1,20 @@
 """A ledger as the release before this one left it: rows by the hundred thousand, and work that a killed run left open.
 
-It is made by this release's own migrations, up to the revision before the newest. Where there is one revision only, the
-old database is an empty one, and the open work is put in after the upgrade.
+It is made by this release's own migrations, up to an earlier revision: as a rule the last release's. Where there is one
+revision only, the old database is an empty one, and the open work is put in after the upgrade. `released_ledger` is
+made by the last release's own code, out of the repository's history.
 """
 
 from __future__ import annotations
 
 import json
+import subprocess
 import uuid
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import psycopg
@@ -23,11 +26,13 @@ from psycopg import sql
 
 from dynamics.store.database import MIGRATIONS, create_store
 from tests.drills.people import prospects
-from tests.drills.world import World
+from tests.drills.world import ROOT, World
 
 # Synced before, and as many again whose creation was about to be sent: all of them one claim, since a worker that is
 # killed has other lanes' claims in any state.
 PEOPLE = 30
+# The last release: where its code is, and the revision that it brings a database to. To be moved on at each release.
+RELEASE, RELEASED_REVISION = "7194588", "0004"
 VIEWS = ("audit_run", "audit_outcome", "audit_link")
 Columns = Mapping[str, Sequence[str]]  # of each table or view
 Contents = Mapping[str, tuple[int, str]]  # rows and checksum of each
@@ -98,12 +103,12 @@ class OldLedger:
 
 
 @contextmanager
-def old_ledger(world: World, count: int) -> Iterator[OldLedger]:
-    """A database of the revision before the newest, with `count` rows in each large table."""
+def old_ledger(world: World, count: int, revision: str | None = None) -> Iterator[OldLedger]:
+    """A database of an earlier revision with `count` rows in each large table; unless named, the last release's."""
     people = [p["email"] for p in prospects(2 * PEOPLE)]
-    file, minted = _leave_work_open(world)
+    file, minted = _leave_work_open(world, {})
     copied = _copy(world)
-    revision = _revision_before_head()
+    revision = revision or _last_revision()
     name = f"old_{uuid.uuid4().hex[:12]}"
     if revision is None:
         url = world.server.url_for(name)
@@ -151,14 +156,49 @@ def contents_of(world: World, columns: Columns) -> Contents:
     return contents
 
 
-def _leave_work_open(world: World) -> tuple[Path, Mapping[str, str]]:
+@contextmanager
+def released_ledger(world: World) -> Iterator[tuple[OldLedger, Mapping[str, str]]]:
+    """A database that the last release has made, synced into and left with open work; and what makes a command run that
+    release's code. Raises RuntimeError: the history does not hold that release."""
+    with TemporaryDirectory(prefix="release-") as folder:
+        environment = _release_in(Path(folder))
+        url = world.server.url_for(f"released_{uuid.uuid4().hex[:12]}")
+        engine = create_store(url)
+        old = replace(world, engine=engine, audit_url=url)
+        made = old.command("db", "upgrade", environment=environment)
+        if made.returncode != 0:
+            raise RuntimeError(f"the last release made no database: {made.stderr[-300:]}")
+        file, minted = _leave_work_open(old, environment)
+        emails = [p["email"] for p in prospects(2 * PEOPLE)]
+        try:
+            yield OldLedger(old, RELEASED_REVISION, file, emails, minted, {}), environment
+        finally:
+            engine.dispose()
+
+
+def earlier_revisions() -> list[str]:
+    """All but the newest, oldest first."""
+    script = ScriptDirectory(str(MIGRATIONS))
+    return [each.revision for each in script.walk_revisions() if each.revision != script.get_current_head()][::-1]
+
+
+def _release_in(folder: Path) -> dict[str, str]:
+    """Put the last release's code there; what it takes to run it."""
+    found = subprocess.run(["git", "archive", RELEASE, "plugins"], cwd=ROOT, capture_output=True)
+    if found.returncode != 0:
+        raise RuntimeError(f"the history does not hold {RELEASE}: {found.stderr.decode()[-200:]}")
+    subprocess.run(["tar", "-x", "-C", str(folder)], input=found.stdout, check=True)
+    return {"PYTHONPATH": str(folder / "plugins")}
+
+
+def _leave_work_open(world: World, environment: Mapping[str, str]) -> tuple[Path, Mapping[str, str]]:
     """Sync some people; then change them, add as many, and kill the worker when it has committed what it will send."""
-    first = world.sync(world.write_prospects(prospects(PEOPLE), "first.jsonl"))
+    first = world.sync(world.write_prospects(prospects(PEOPLE), "first.jsonl"), environment=environment)
     if first.returncode != 0:
         raise RuntimeError(f"the run before the upgrade failed: {first.stderr[-300:]}")
     changed = prospects(2 * PEOPLE, revision=2, job_title="Manager")
     file = world.write_prospects(changed, "second.jsonl")
-    world.sync(file, kill="K3:1")
+    world.sync(file, kill="K3:1", environment=environment)
     rows = world.sql(
         "SELECT DISTINCT p.prospect_id, a.record_id::text AS record_id FROM sync.attempt a"
         " JOIN sync.prospect p USING (prospect_key)"
@@ -169,11 +209,12 @@ def _leave_work_open(world: World) -> tuple[Path, Mapping[str, str]]:
     return file, {row["prospect_id"]: row["record_id"] for row in rows}
 
 
-def _revision_before_head() -> str | None:
-    script = ScriptDirectory(str(MIGRATIONS))
-    head = script.get_current_head()
-    before = script.get_revision(head).down_revision if head is not None else None
-    return before if isinstance(before, str) else None
+def _last_revision() -> str | None:
+    """The last release's, or the one before where it is still the newest; None where there is no earlier one."""
+    earlier = earlier_revisions()
+    if RELEASED_REVISION in earlier:
+        return RELEASED_REVISION
+    return earlier[-1] if earlier else None
 
 
 def _template(world: World, revision: str, count: int) -> str:

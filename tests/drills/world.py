@@ -68,11 +68,17 @@ class World:
     lease_s: str = LEASE_S  # short, so that a dead worker is soon taken over; where load is drilled, the product's own
 
     def sync(
-        self, file: Path, *, kill: str | None = None, action: str = "drill", workers: int = 1
+        self,
+        file: Path,
+        *,
+        kill: str | None = None,
+        action: str = "drill",
+        workers: int = 1,
+        environment: Mapping[str, str] | None = None,
     ) -> subprocess.CompletedProcess[str]:
         """Run `dynamics-sync run` on a file of prospects; `kill` names a kill point."""
         words = ("run", "--action", action, "--file", str(file), "--workers", str(workers))
-        return self.command(*words, environment={"DYNAMICS_SYNC_KILL": kill or ""})
+        return self.command(*words, environment={"DYNAMICS_SYNC_KILL": kill or "", **(environment or {})})
 
     def command(
         self, *words: str, environment: Mapping[str, str] | None = None, timeout_s: float = 600

@@ -50,7 +50,7 @@ def parse_environment_url(text: str, sandbox: bool = False) -> str:
 
     Args:
         text: the address as a person wrote it; upper case, a trailing slash and the `.api.` form of a host are fine.
-        sandbox: also accept this machine (`localhost`, `127.0.0.1`, `[::1]`), on any port.
+        sandbox: also accept this machine (`localhost`, `127.0.0.1`, `[::1]`) and the bare host `sandbox`, on any port.
     Raises:
         ValueError: it is no address of a Dataverse environment; the text says why, and what one looks like.
     """
@@ -73,11 +73,11 @@ def parse_environment_url(text: str, sandbox: bool = False) -> str:
         if port not in (None, 443):
             raise _refusal("names a port")
         return f"https://{found['org']}.{found['suffix']}"
-    if sandbox and _is_this_machine(host):
+    if sandbox and _is_sandbox_host(host):
         name = f"[{host}]" if ":" in host else host
         return f"https://{name}" if port in (None, 443) else f"https://{name}:{port}"
     if sandbox:
-        raise _refusal("is neither a Dynamics 365 host nor this machine, which is all that a local sandbox may be")
+        raise _refusal("is neither a Dynamics 365 host nor this machine nor called sandbox, as a sandbox has to be")
     raise _refusal("names no Dynamics 365 host")
 
 
@@ -86,7 +86,7 @@ def parse_authority(text: str, sandbox: bool = False) -> str:
 
     Args:
         text: as a person wrote it; a slash at the end is fine.
-        sandbox: also accept this machine, on any port.
+        sandbox: also accept this machine and the bare host `sandbox`, on any port.
     Raises:
         ValueError: a secret would be sent to somebody else than Microsoft; the text says why and names no address.
     """
@@ -108,7 +108,7 @@ def parse_authority(text: str, sandbox: bool = False) -> str:
         if port not in (None, 443):
             raise ValueError("names a port")
         return f"https://{host}{parts.path}"
-    if sandbox and _is_this_machine(host):
+    if sandbox and _is_sandbox_host(host):
         name = f"[{host}]" if ":" in host else host
         return f"https://{name}{'' if port in (None, 443) else f':{port}'}{parts.path}"
     raise ValueError("names no sign-in host of Microsoft")
@@ -122,7 +122,7 @@ class DataverseAccount(BaseModel):
         certificate: PEM text with certificate and private key, or the path of such a file.
         authority: where tokens come from, checked by `parse_authority`; None means the sign-in host of its
             cloud.
-        sandbox: this is a stand-in on this machine.
+        sandbox: this is a stand-in.
         ca_bundle: path of the certificates to trust instead of the usual ones.
         application_users: client ids of further application users that write for us. The account's credential signs
             in all of them: register the same certificate with each.
@@ -202,8 +202,9 @@ def _match(host: str) -> re.Match[str] | None:
     return next((found for pattern in _HOSTS if (found := pattern.fullmatch(host))), None)
 
 
-def _is_this_machine(host: str) -> bool:
-    if host == "localhost":
+def _is_sandbox_host(host: str) -> bool:
+    """This machine, or `sandbox`: a name that only a private network has, and that no public authority certifies."""
+    if host in ("localhost", "sandbox"):
         return True
     try:  # takes no octal, decimal or shortened form
         address = ipaddress.ip_address(host)

@@ -54,6 +54,7 @@ def test_an_environment_address_becomes_its_origin(text: str, origin: str) -> No
         "https://contoso.crm4.dyn\namics.com",
         "https://[::1",
         "https://localhost:8444",
+        "https://sandbox:8444",
         "https://127.0.0.1",
         "https://169.254.169.254",
     ],
@@ -64,8 +65,8 @@ def test_any_other_address_is_refused_with_an_example(text: str) -> None:
     assert "evil" not in str(refused.value)
 
 
-@pytest.mark.parametrize("host", ["localhost:8444", "127.0.0.1:8444", "[::1]:8444", "localhost"])
-def test_a_sandbox_may_be_this_machine(host: str) -> None:
+@pytest.mark.parametrize("host", ["localhost:8444", "127.0.0.1:8444", "[::1]:8444", "localhost", "sandbox:8444"])
+def test_a_sandbox_may_be_this_machine_or_a_host_of_that_name(host: str) -> None:
     assert parse_environment_url(f"https://{host}/", sandbox=True) == f"https://{host}"
 
 
@@ -80,6 +81,8 @@ def test_a_sandbox_may_be_this_machine(host: str) -> None:
         "[::ffff:127.0.0.1]",
         "127.0.0.1.nip.io",
         "evil.test",
+        "sandbox.evil.test",
+        "sandbox.",
     ],
 )
 def test_a_sandbox_is_no_door_to_other_machines(host: str) -> None:

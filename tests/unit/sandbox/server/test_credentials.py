@@ -1,22 +1,38 @@
-"""The sandbox's credentials: made once, and in the form their readers expect."""
+"""What a sandbox signs and is called with."""
 
 from __future__ import annotations
 
-import base64
 import json
 from pathlib import Path
 
+from pydantic import SecretStr
+
+from dynamics.config import captello_account
+from dynamics.config.connections import ConnectionFields
 from sandbox.server.credentials import load_or_make
 
 
-def test_the_webhook_secret_is_base64_as_the_signature_scheme_has_it_also_when_an_earlier_release_made_it(
-    tmp_path: Path,
-) -> None:
-    for number in range(20):  # the alphabet of addresses shows in most secrets, not in all
-        (tmp_path / str(number)).mkdir()
-        made = load_or_make(tmp_path / str(number), 1)
-        assert len(base64.b64decode(made.capture_webhook_secret.removeprefix("whsec_"), validate=True)) == 24
-    file = tmp_path / "0" / "credentials.json"
-    kept = json.loads(file.read_text()) | {"capture_webhook_secret": "whsec_ab-_" + "A" * 28}
-    file.write_text(json.dumps(kept))
-    assert load_or_make(tmp_path / "0", 1).capture_webhook_secret == "whsec_ab+/" + "A" * 28
+def is_accepted(webhook_secret: str) -> bool:
+    extra = {"webhook_secret": webhook_secret}
+    key = SecretStr("key")
+    return bool(
+        captello_account(
+            ConnectionFields("captello_default", "captello", "https://localhost", password=key, extra=extra)
+        )
+    )
+
+
+def test_the_webhook_secret_is_one_that_a_connection_takes(tmp_path: Path) -> None:
+    for number in range(50):
+        folder = tmp_path / str(number)
+        folder.mkdir()
+        assert is_accepted(load_or_make(folder, 1).capture_webhook_secret)
+
+
+def test_a_kept_secret_in_the_older_alphabet_is_too(tmp_path: Path) -> None:
+    load_or_make(tmp_path, 1)
+    path = tmp_path / "credentials.json"
+    path.write_text(
+        json.dumps(json.loads(path.read_text()) | {"capture_webhook_secret": "whsec_ab-_cdefghijklmnopqrstuvwxyz0123"})
+    )
+    assert is_accepted(load_or_make(tmp_path, 1).capture_webhook_secret)

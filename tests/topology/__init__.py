@@ -1,0 +1,1 @@
+"""The services of docker-compose.yaml as plain processes of this machine, where no container engine is."""
