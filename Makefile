@@ -36,7 +36,7 @@ lint: $(READY)   ## ruff and mypy
 
 lock: $(READY)   ## resolve requirements.txt (what runs) and requirements-dev.txt (and what tests it) anew from pyproject.toml
 	$(COMPILE) --extra dev -o requirements-dev.txt
-	$(COMPILE) --extra deployment --constraint requirements-dev.txt -o requirements.txt
+	$(COMPILE) --extra deployment --extra test --constraint requirements-dev.txt -o requirements.txt
 
 docs: $(READY)   ## the page of transforms, made of their docstrings
 	$(BIN)/python -m dynamics.core.mapping.transforms.page > docs/transforms.md
