@@ -107,7 +107,7 @@ def _bulk(airflow: Airflow, audit: sa.Engine, ready: dict[str, Any]) -> bool:
     console.print(f"[bold]4[/] by hand: {BULK} triggered through Airflow's REST API ...")
     run = airflow.run_dag(BULK, {"action": "booth-leads", "source": "captello"})
     expected = (ready["sample"] or {}).get("expected_balance") if first else None
-    ok = tell_balance(console, AuditLog(audit), run["state"], expected)
+    ok = tell_balance(console, AuditLog(audit), run, expected)
     console.print(f"  in Airflow {airflow.url}/dags/{BULK}/runs/{run['dag_run_id']}")
     return ok
 

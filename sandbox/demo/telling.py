@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 import sqlalchemy as sa
 from rich.console import Console
@@ -13,22 +15,26 @@ from dynamics.store.audit import AuditLog
 
 WORDS = ("created", "updated", "unchanged", "skipped", "rejected", "deferred")
 TRIGGERS = {"bulk": "by hand", "automation": "on a schedule", "fulfillment": "at once"}
+RUNS_AMONG = 100  # of an automation every minute, and of the worker that waits for webhooks
 _COUNTS = "SELECT trigger, action, outcome, count(*) FROM sync.audit_outcome GROUP BY 1, 2, 3"
 
 
-def tell_balance(console: Console, audit: AuditLog, state: str, expected: dict[str, int] | None) -> bool:
-    """Print the newest run's balance and some outcomes.
+def tell_balance(
+    console: Console, audit: AuditLog, dag_run: Mapping[str, Any], expected: dict[str, int] | None
+) -> bool:
+    """Print the balance and some outcomes of the sync run that a DAG run has opened; others may be newer.
 
     Args:
-        state: the DAG run's.
+        dag_run: as Airflow's API gives it.
     Returns:
         False when the run was red or is not what the sample was made for.
     """
-    runs = audit.runs(limit=1)
-    if not runs:
+    state = dag_run["state"]
+    opened = [row for row in audit.runs(limit=RUNS_AMONG) if row.dag_run_id == dag_run["dag_run_id"]]
+    if not opened:
         console.print(f"[red]the DAG run ended {state} and opened no sync run: its task preflight says why[/]")
         return False
-    newest = runs[0].as_dict()
+    newest = opened[0].as_dict()
     table = Table(title=f"sync run {newest['run_id']}: {newest['state']}")
     table.add_column("outcome")
     table.add_column("prospects", justify="right")
