@@ -1,4 +1,5 @@
-"""F21 at a size that fits into the test run."""
+"""F21 at a size that fits into the test run. The last release's own code is in the history, which a checkout need not
+have: `make drills ONLY=F21`."""
 
 from __future__ import annotations
 
@@ -20,7 +21,3 @@ def test_f21_an_upgrade_behind_a_lock_gives_up_before_it_holds_up_writers(place:
 
 def test_f21_an_old_worker_refuses_to_write(place: World) -> None:
     assert f21_upgrade.old_worker(place, 1, count=1_200).wrong == []
-
-
-def test_f21_a_database_that_the_last_release_made_goes_on(place: World) -> None:
-    assert f21_upgrade.last_release(place, 1).wrong == []
