@@ -15,13 +15,13 @@ from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
 
-from dynamics.automations import Backlog, automation_of, backlog, read_by_cursor, taken
+from dynamics.automations import Backlog, automation_of, backlog, read_by_capture, read_by_cursor
 from dynamics.captello.client import CaptelloClient
 from dynamics.captello.files import FileSource
 from dynamics.captello.source import CaptelloSource
@@ -44,7 +44,6 @@ from dynamics.core.forecast import Forecast
 from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
-from dynamics.core.where import Where
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.known import Known
@@ -247,8 +246,9 @@ class SyncService:
         with self._source(request) as source:
             if run.trigger == AUTOMATION:
                 return read_by_cursor(run, action, source, self.ledger, self.clock, lease_seconds(), on_stored)
-            wanted = partial(taken, where=_where(run, action))
-            return discover(run, action.policy(), source, selection, self.ledger, self.clock, on_stored, wanted)
+            if run.trigger == BACKFILL:
+                return read_by_capture(run, action, source, selection, self.ledger, self.clock, on_stored)
+            return discover(run, action.policy(), source, selection, self.ledger, self.clock, on_stored)
 
     def workers(self, run_id: uuid.UUID) -> int:
         """How many workers the automation of the run's action allows, as it was when the run began."""
@@ -429,12 +429,6 @@ def _missing_users(action: SyncAction, mappings: MappingSet) -> list[Problem]:
         f"Write it: from,to with e-mail addresses of users, in include/mappings/{mappings.name}/values/{table}.csv."
     )
     return [Problem("owner", f"There is no value table '{table}'.", remedy)]
-
-
-def _where(run: Run, action: SyncAction) -> Where:
-    """What a backfill takes of what it finds; runs by hand take all."""
-    automation = action.triggers.automation if run.trigger == BACKFILL else None
-    return automation.where.rule() if automation is not None else Where()
 
 
 def _action(run: Run) -> SyncAction:
