@@ -14,12 +14,13 @@ from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
 
-from dynamics.assembly import STALE_AFTER_LEASES, SyncService, lease_seconds
+from dynamics.assembly import SyncService
 from dynamics.config import Links, Retention, load_settings
 from dynamics.core.ledger import LinkState
 from dynamics.core.lifecycle import checked_state, too_many_gone
 from dynamics.dataverse.client import DataverseClient
 from dynamics.errors import AccountError, DynamicsError, NoConnectionError, StoppedError
+from dynamics.process import STALE_AFTER_LEASES, lease_seconds
 from dynamics.store.link_checks import START, LinkedRecord, Mark
 from dynamics.store.retention import FIRST_PERSON, Person
 
