@@ -27,7 +27,7 @@ demo-capture: $(READY) ## post a signed capture to the running demo's webhook, a
 	@$(BIN)/python -m sandbox.demo.capture
 
 test: $(READY)   ## every test, on a real PostgreSQL and the sandbox over HTTPS
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n 2 --dist loadfile
 
 lint: $(READY)   ## ruff and mypy
 	$(BIN)/ruff check .

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Mapping
 from importlib import import_module
 from pathlib import Path
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from airflow.sdk import Context
 
 _SAMPLE = Notice("a subject", "a text", "https://airflow.example")
-_OPENERS = ("{{", "{%", "{#")
+_PLACE = re.compile(r"\{\{\s*(subject|text|url)\s*\}\}|\{(subject|text|url)\}")  # some write it as a template would
 
 
 def notices_of(service: SyncService, context: Context) -> Notices:
@@ -111,13 +112,16 @@ def _put(value: Any, notice: Notice, escaped: bool) -> Any:
         return [_put(item, notice, escaped) for item in value]
     if not isinstance(value, str):
         return value
-    for name, text in (("subject", notice.subject), ("text", notice.text), ("url", notice.url)):
-        value = value.replace(f"{{{name}}}", html.escape(_inert(text)) if escaped else _inert(text))
-    return value
+    parts = {"subject": notice.subject, "text": notice.text, "url": notice.url}
+
+    def put(place: re.Match[str]) -> str:
+        text = _inert(parts[place[1] or place[2]])
+        return html.escape(text) if escaped else text
+
+    return _PLACE.sub(put, value)
 
 
 def _inert(text: str) -> str:
-    """Text that is no template: Airflow renders the fields of a notifier by Jinja."""
-    for opener in _OPENERS:
-        text = text.replace(opener, f"{opener[0]} {opener[1]}")
-    return text
+    """Text that is no template, whatever stands around it: Airflow renders the fields of a notifier by Jinja, with
+    connections at hand, and some words of a notice are those of whoever started the run."""
+    return text.replace("{", "{ ")

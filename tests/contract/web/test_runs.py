@@ -34,7 +34,7 @@ async def nobody(request: Request) -> None:
 
 
 def site(store: sa.Engine, check: object = anybody) -> TestClient:
-    inner = web_app._behind_door(check, None)  # type: ignore[arg-type]
+    inner = web_app.behind_door(check, None)  # type: ignore[arg-type]
     inner.state.reading = Reading(lambda: AuditLog(store, ()))
     outer = FastAPI()
     outer.mount("/dynamics", inner)
@@ -151,7 +151,7 @@ def test_a_database_that_is_away_is_a_page_too_and_says_nothing_of_it(
     def away() -> AuditLog:
         raise TransientError("connect to", "the audit database", detail="db.internal.example")
 
-    inner = web_app._behind_door(anybody, None)
+    inner = web_app.behind_door(anybody, None)
     inner.state.reading = Reading(away)
     answer = TestClient(inner).get("/runs")
     assert answer.status_code == 503
@@ -164,7 +164,7 @@ def test_an_empty_log_says_what_to_do(pages: TestClient) -> None:
 
 
 def test_airflow_s_own_prefix_is_kept_in_every_link(store: sa.Engine, ran: Run) -> None:
-    inner = web_app._behind_door(anybody, None)
+    inner = web_app.behind_door(anybody, None)
     inner.state.reading = Reading(lambda: AuditLog(store, ()))
     outer = FastAPI()
     outer.mount("/team/dynamics", inner)

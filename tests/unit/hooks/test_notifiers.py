@@ -41,10 +41,14 @@ def test_a_notice_stands_where_its_parts_are_named(tmp_path: Path) -> None:
     assert kept == [("[crm] failed", "a < b https://a.example/r", ""), ("s", "", "<b>a &lt; b</b>")]
 
 
-def test_words_of_a_notice_are_never_a_template(tmp_path: Path) -> None:
-    include = settings(tmp_path, f'notices: [{{notifier: {KEEPING}, with: {{subject: s, text: "{{text}}"}}}}]\n')
-    ((_, text, _),) = tell(include, Notice("s", "{{ 6 * 7 }} {% raise %} {# c #}", "u"))
-    assert text == "{ { 6 * 7 }} { % raise %} { # c #}"
+@pytest.mark.parametrize("around", ["{text}", "{{text}}", "{{ text }}", "say {text} twice"])
+@pytest.mark.parametrize("opened", ["{{", "{{{", "{{{{", "{{{{{", "{%", "{{%", "{#"])
+def test_words_of_a_notice_are_never_a_template(opened: str, around: str, tmp_path: Path) -> None:
+    words = f"{opened} 6 * 7 }}}}}} #}} %}}"
+    include = settings(tmp_path, f'notices: [{{notifier: {KEEPING}, with: {{subject: s, text: "{around}"}}}}]\n')
+    ((_, text, _),) = tell(include, Notice("s", words, "u"))
+    said = words.replace("{", "{ ")
+    assert text == (f"say {said} twice" if "say" in around else said)
 
 
 def test_all_that_is_wrong_is_told_at_once_and_in_no_words_of_the_notifier(tmp_path: Path) -> None:
