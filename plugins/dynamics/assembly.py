@@ -6,37 +6,31 @@ is opened; a worker that finds other mapping files than the run began with refus
 
 from __future__ import annotations
 
-import gc
 import logging
-import os
 import threading
 import uuid
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
 import sqlalchemy as sa
 
-from dynamics.automations import Backlog, automation_of, backlog, read_by_cursor, taken
+from dynamics.automations import Backlog, automation_of, backlog, read_by_capture, read_by_cursor
 from dynamics.captello.client import CaptelloClient
-from dynamics.captello.files import FileSource
-from dynamics.captello.source import CaptelloSource
 from dynamics.clock import SystemClock
 from dynamics.config import (
-    ConnectionFields,
     MappingSet,
     SyncAction,
-    captello_account,
-    dynamics_account,
     line_of,
     list_actions,
     load_mapping_set,
     read_action,
 )
+from dynamics.connecting import ConnectionOf, Connector
 from dynamics.core.balance import Drained, Verdict, judge
 from dynamics.core.drift import as_json, faults_since, from_json
 from dynamics.core.extras import with_columns
@@ -44,10 +38,7 @@ from dynamics.core.forecast import Forecast
 from dynamics.core.ledger import Outcome, Run
 from dynamics.core.mapping import Mapping as MappingTable
 from dynamics.core.metadata import TableMetadata
-from dynamics.core.where import Where
-from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
-from dynamics.dataverse.known import Known
 from dynamics.dataverse.local_budget import LocalBudget
 from dynamics.draining import Drainer
 from dynamics.errors import ConfigurationError, Fault
@@ -55,6 +46,7 @@ from dynamics.extras.making import ExtrasMaker, maker_of
 from dynamics.extras.resolving import Problem, resolve
 from dynamics.extras.resolving import check as check_extras
 from dynamics.preflight import Findings, Preflight
+from dynamics.process import STALE_AFTER_LEASES, lease_seconds
 from dynamics.retrying import take_up
 from dynamics.run_request import (
     AUTOMATION,
@@ -67,18 +59,12 @@ from dynamics.run_request import (
     retried_of,
     selection_of,
 )
-from dynamics.store.budget import LEASE_S as SLOT_LEASE_S
 from dynamics.store.budget import DatabaseBudget
 from dynamics.store.ledger import PostgresLedger
 from dynamics.sync.discovery import discover
-from dynamics.sync.engine import LANES, LEASE_S
-from dynamics.sync.ports import Crm, Source
+from dynamics.sync.ports import Crm
 
 log = logging.getLogger("dynamics.sync")
-
-GARBAGE_AFTER = 50_000  # new objects; a chunk of prospects is some 20,000
-STALE_AFTER_LEASES = 120  # a run that nobody has touched for so many leases has no worker left
-ConnectionOf = Callable[[str], ConnectionFields]
 
 
 @dataclass(frozen=True)
@@ -141,17 +127,15 @@ class SyncService:
 
     def forget(self) -> None:
         """Close what was learnt of accounts."""
-        for _account, known in self._known.values():
-            known.close()
-        self._known.clear()
-
-    @cached_property
-    def _known(self) -> dict[str, tuple[DataverseAccount, Known]]:
-        return {}
+        self._connector.forget()
 
     @cached_property
     def clock(self) -> SystemClock:
         return SystemClock(self.stopping)
+
+    @cached_property
+    def _connector(self) -> Connector:
+        return Connector(self.audit, self.connection_of, self.clock, self.on_token)
 
     @cached_property
     def ledger(self) -> PostgresLedger:
@@ -201,12 +185,12 @@ class SyncService:
     def forecast(self, findings: Findings, count: int, file: str | None) -> list[Forecast]:
         """What would become of up to `count` prospects of Captello, or of a file. See `Preflight.foresee`."""
         source = {"source": "file" if file else "captello", "file": file, "source_connection": CAPTELLO}
-        with self._source(source) as chosen:
+        with self._connector.source(source) as chosen:
             return self._preflight().foresee(findings, chosen, count, self.clock)
 
     def _preflight(self) -> Preflight:
         def connect(account: str) -> DataverseClient:
-            return self._client(account, LocalBudget(clock=self.clock), afresh=True)
+            return self._connector.dynamics(account, LocalBudget(clock=self.clock), afresh=True)
 
         return Preflight(self.include, connect, self.ledger, self.ledger, self._extras_faults)
 
@@ -217,7 +201,7 @@ class SyncService:
 
     def _check_source(self, request: RunRequest) -> None:
         if request.source == "file":
-            self._file_source(request.file).check()
+            self._connector.file(request.file).check()
         elif request.source not in (LEDGER, WEBHOOK):  # a delivery says what is looked up, and where
             with self.captello(request.source_connection) as captello:
                 captello.test()
@@ -244,11 +228,12 @@ class SyncService:
         action, selection = _action(run), selection_of(request)
         if request["source"] == LEDGER:
             return take_up(run, action.policy(), retried_of(request), self.ledger, self.clock, on_stored)
-        with self._source(request) as source:
+        with self._connector.source(request) as source:
             if run.trigger == AUTOMATION:
                 return read_by_cursor(run, action, source, self.ledger, self.clock, lease_seconds(), on_stored)
-            wanted = partial(taken, where=_where(run, action))
-            return discover(run, action.policy(), source, selection, self.ledger, self.clock, on_stored, wanted)
+            if run.trigger == BACKFILL:
+                return read_by_capture(run, action, source, selection, self.ledger, self.clock, on_stored)
+            return discover(run, action.policy(), source, selection, self.ledger, self.clock, on_stored)
 
     def workers(self, run_id: uuid.UUID) -> int:
         """How many workers the automation of the run's action allows, as it was when the run began."""
@@ -281,7 +266,7 @@ class SyncService:
         mappings = self._same_mappings(run, action)
         wish = action.extras.wish(mappings.values)
         guard = _guard(run, action, mappings.tables)
-        with self._client(action.account, self._budget(run, action.account), guard) as client:
+        with self._connector.dynamics(action.account, self._budget(run, action.account), guard) as client:
             yield Drainer(
                 policy=action.policy(),
                 mappings={name: with_columns(table, wish) for name, table in mappings.tables.items()},
@@ -302,45 +287,16 @@ class SyncService:
 
     # ------------------------------------------------------------ parts
 
-    def _client(
-        self,
-        account: str,
-        budget: LocalBudget | DatabaseBudget,
-        guard: Callable[[TableMetadata], None] = lambda _: None,
-        afresh: bool = False,
-    ) -> DataverseClient:
-        connected = dynamics_account(self.connection_of(account))
-        return DataverseClient(
-            connected,
-            budget=budget,
-            clock=self.clock,
-            callers=LANES,
-            on_token=self.on_token,
-            guard=guard,
-            known=self._known_of(account, connected, afresh),
-        )
-
     def connect(self, account: str, organization_id: uuid.UUID) -> DataverseClient:
         """An account's organisation, to be closed again, within the request limits that all workers share."""
-        return self._client(account, self._shared_budget(account, organization_id))
+        return self._connector.dynamics(account, self._connector.budget(account, organization_id))
 
-    def _known_of(self, name: str, account: DataverseAccount, afresh: bool = False) -> Known:
-        """What preflight, which asks afresh, has learnt serves the worker behind it, if the connection is the same."""
-        before = self._known.get(name)
-        if before is not None and before[0] == account and not afresh:
-            return before[1]
-        if before is not None:
-            before[1].close()
-        self._known[name] = (account, Known())
-        return self._known[name][1]
+    def captello(self, connection_id: str) -> CaptelloClient:
+        """A client of a source, to be closed again. Raises ConfigurationError."""
+        return self._connector.captello(connection_id)
 
     def _budget(self, run: Run, account: str) -> DatabaseBudget:
-        return self._shared_budget(account, run.organization_id, urgent=run.trigger == "fulfillment")
-
-    def _shared_budget(self, account: str, organization_id: uuid.UUID, urgent: bool = False) -> DatabaseBudget:
-        users = dynamics_account(self.connection_of(account)).users
-        lease_s = min(lease_seconds(), SLOT_LEASE_S)
-        return DatabaseBudget(self.audit, organization_id, users, self.clock, lease_s=lease_s, urgent=urgent)
+        return self._connector.budget(account, run.organization_id, urgent=run.trigger == "fulfillment")
 
     def _same_mappings(self, run: Run, action: SyncAction) -> MappingSet:
         mappings = load_mapping_set(self.include, action.mapping)
@@ -353,45 +309,6 @@ class SyncService:
             )
             raise ConfigurationError([fault])
         return mappings
-
-    @contextmanager
-    def _source(self, request: Mapping[str, Any]) -> Iterator[Source]:
-        if request["source"] == "file":
-            yield self._file_source(request["file"])
-        else:
-            with self.captello(request["source_connection"]) as captello:
-                yield CaptelloSource(captello)
-
-    def captello(self, connection_id: str) -> CaptelloClient:
-        """A client of a source, to be closed again. Raises ConfigurationError."""
-        account = captello_account(self.connection_of(connection_id))
-        return CaptelloClient(account, clock=self.clock, on_token=self.on_token)
-
-    def _file_source(self, file: str | None) -> FileSource:
-        if not file:
-            fault = Fault("params", None, "source is 'file', but no file is named.", "Set `file` to a path.")
-            raise ConfigurationError([fault])
-        return FileSource(Path(file), self.clock)
-
-
-def spare_the_collector() -> None:
-    """Called by a process that is there to sync. What is loaded by now stays, and prospects are no cycles: to look
-    through them for some again and again took an eighth of a run's CPU time."""
-    gc.freeze()
-    gc.set_threshold(GARBAGE_AFTER)
-
-
-def lease_seconds() -> float:
-    """How long a worker may be silent before another takes its work over: DYNAMICS_SYNC_LEASE_S, else 60."""
-    text = os.environ.get("DYNAMICS_SYNC_LEASE_S") or str(LEASE_S)
-    try:
-        seconds = float(text)
-    except ValueError:
-        seconds = 0.0
-    if not 1.0 <= seconds <= 3600.0:
-        fault = Fault("environment", None, "DYNAMICS_SYNC_LEASE_S is no time.", "Give seconds, from 1 to 3600.")
-        raise ConfigurationError([fault])
-    return seconds
 
 
 def _forbidden(action: SyncAction, trigger: str) -> list[Fault]:
@@ -429,12 +346,6 @@ def _missing_users(action: SyncAction, mappings: MappingSet) -> list[Problem]:
         f"Write it: from,to with e-mail addresses of users, in include/mappings/{mappings.name}/values/{table}.csv."
     )
     return [Problem("owner", f"There is no value table '{table}'.", remedy)]
-
-
-def _where(run: Run, action: SyncAction) -> Where:
-    """What a backfill takes of what it finds; runs by hand take all."""
-    automation = action.triggers.automation if run.trigger == BACKFILL else None
-    return automation.where.rule() if automation is not None else Where()
 
 
 def _action(run: Run) -> SyncAction:

@@ -4,6 +4,9 @@ A run reads its source from the cursor, less an overlap for what the source brin
 `where` takes and moves the cursor page by page, each page in one transaction. Prospects that are due become work; so
 do those that earlier runs have found and not settled. A backfill run selects by time of capture instead and leaves the
 cursor alone. What is due is decided in `store.due`, what `where` means in `core.where`.
+
+Of what `where` leaves out a newer revision of a prospect that is kept already is kept too, without any work: whoever
+takes the prospect up again, an automation or a retry, must not go by what it said before.
 """
 
 from __future__ import annotations
@@ -32,6 +35,16 @@ SILENT_LEASES = 5  # an automation run that nobody has touched for so many lease
 BATCH = 500
 NOBODY = UUID(int=0)
 Place = tuple[datetime, str]
+Page = Sequence[SourcedProspect]
+
+
+@dataclass(frozen=True)
+class _Read:
+    """A page as it was read. `place`: of its last row of all."""
+
+    taken: Sequence[DiscoveredProspect]
+    left_out: Page
+    place: Place
 
 
 @dataclass(frozen=True)
@@ -83,10 +96,11 @@ def cursor_name(action: SyncAction, automation: Automation) -> str:
     return f"{automation.source}/{action.name}/{action.account}"
 
 
-def taken(page: Sequence[SourcedProspect], where: Where) -> list[SourcedProspect]:
-    """The prospects of a page that an automation takes."""
+def parted(page: Page, where: Where) -> tuple[list[SourcedProspect], list[SourcedProspect]]:
+    """The prospects of a page that an automation takes, and those that it leaves out."""
     passed = chosen([found.payload for found in page], where)
-    return [found for found, is_taken in zip(page, passed, strict=True) if is_taken]
+    taken = [found for found, is_taken in zip(page, passed, strict=True) if is_taken]
+    return taken, [found for found, is_taken in zip(page, passed, strict=True) if not is_taken]
 
 
 def captured_between(where: Where, start: datetime, end: datetime) -> Selection:
@@ -106,6 +120,7 @@ def backlog(action: SyncAction, organization_id: UUID, ledger: PostgresLedger, l
     automation = automation_of(action)
     name = cursor_name(action, automation)
     left_over = ledger.left_over(action.name, organization_id, SILENT_LEASES * lease_s, NOBODY)
+    left_over = _still_taken(left_over, automation.where.rule(), ledger)
     return _measured(action, automation, ledger.cursor(name), len(left_over))
 
 
@@ -127,15 +142,20 @@ def read_by_cursor(
     where, name = automation.where.rule(), cursor_name(action, automation)
     state = ledger.cursor(name)
     left_over = ledger.left_over(action.name, run.organization_id, SILENT_LEASES * lease_s, run.run_id)
+    left_over = _still_taken(left_over, where, ledger)
     _warn(_measured(action, automation, state, len(left_over)))
-    pages = _pages(source, _since(where, automation, state), where)
+    selection = _since(where, automation, state)
     moved = None if run.dry_run else name
 
-    def store(page: tuple[Sequence[DiscoveredProspect], Place]) -> int:
-        return ledger.store_due(run, source.name, page[0], moved, page[1])
+    def store(page: _Read) -> int:
+        beside = _with_keys(ledger.newer_than_kept(source.name, page.left_out))
+        return ledger.store_due(run, source.name, page.taken, moved, page.place, beside)
 
-    added = store_pages(source.name, pages, store, clock, on_stored)
-    taken_up = _take_up(run, left_over, where, ledger)
+    added = store_pages(source.name, _pages(source, selection, where), store, clock, on_stored)
+    if selection.event_ids or selection.form_ids:
+        _look_up(left_over, source, ledger, clock)
+    left_over = _still_taken(left_over, where, ledger)
+    taken_up = sum(ledger.add_items(run.run_id, some) for some in _batches(left_over))
     conclude(run, action.policy(), ledger)
     if moved is not None:
         ledger.note_reading(moved, state.now, len(left_over))
@@ -143,9 +163,33 @@ def read_by_cursor(
     return added + taken_up
 
 
+def read_by_capture(
+    run: Run,
+    action: SyncAction,
+    source: Source,
+    selection: Selection,
+    ledger: PostgresLedger,
+    clock: Clock,
+    on_stored: Callable[[int], None] = lambda _: None,
+) -> int:
+    """Bring what is selected and taken into a backfill run, due or not. Returns and raises as `read_by_cursor`."""
+    where = automation_of(action).where.rule()
+
+    def store(page: _Read) -> int:
+        added = ledger.store_prospects(run.run_id, source.name, page.taken)
+        ledger.keep_prospects(source.name, _with_keys(ledger.newer_than_kept(source.name, page.left_out)))
+        return added
+
+    added = store_pages(source.name, _pages(source, selection, where), store, clock, on_stored)
+    conclude(run, action.policy(), ledger)
+    log.info("discovered %d prospects in %s", added, source.name)
+    return added
+
+
 def _since(where: Where, automation: Automation, state: CursorState) -> Selection:
     """What to ask the source for. It is asked for an id where one alone is wanted: the listings of several would each
-    begin anew, and a cursor moved by the first would pass over what the second has still to bring."""
+    begin anew, and a cursor moved by the first would pass over what the second has still to bring. Nor is it asked for
+    an owner: a prospect that has changed hands would be listed no more, and would stay as it was before."""
 
     def one(ids: tuple[str, ...]) -> tuple[str, ...]:
         return ids if len(ids) == 1 else ()
@@ -155,29 +199,47 @@ def _since(where: Where, automation: Automation, state: CursorState) -> Selectio
     return Selection(
         event_ids=one(where.event_ids),
         form_ids=one(where.form_ids),
-        owner_ids=one(where.owner_ids),
         updated_from=max(begin, default=None),
     )
 
 
-def _pages(source: Source, selection: Selection, where: Where) -> Iterator[tuple[Sequence[DiscoveredProspect], Place]]:
-    """Pages with what is taken of them, which may be nothing, and the place of the last row of all."""
+def _pages(source: Source, selection: Selection, where: Where) -> Iterator[_Read]:
+    """Pages with what is taken of them, which may be nothing."""
     for page in source.pages(selection):
-        kept = taken(page, where)
-        yield (with_match_keys(kept) if kept else ()), (page[-1].updated_at, page[-1].prospect_id)
+        taken, left_out = parted(page, where)
+        yield _Read(_with_keys(taken), left_out, (page[-1].updated_at, page[-1].prospect_id))
 
 
-def _take_up(run: Run, keys: Sequence[int], where: Where, ledger: PostgresLedger) -> int:
-    """Add what earlier runs have left over, as far as the action takes it as it is today."""
-    added = 0
-    for start in range(0, len(keys), BATCH):
-        some = keys[start : start + BATCH]
-        if not where.asks_nothing:
-            stored = ledger.prospects_by_key(some)
-            passed = chosen([prospect.payload for _, prospect in stored], where)
-            some = [key for (key, _), is_taken in zip(stored, passed, strict=True) if is_taken]
-        added += ledger.add_items(run.run_id, some)
-    return added
+def _with_keys(page: Page) -> list[DiscoveredProspect]:
+    return with_match_keys(page) if page else []
+
+
+def _look_up(keys: Sequence[int], source: Source, ledger: PostgresLedger, clock: Clock) -> None:
+    """Keep the newest revision of prospects that the listing of an event or a form may not show any more."""
+
+    def store(page: Page) -> int:
+        ledger.keep_prospects(source.name, _with_keys(ledger.newer_than_kept(source.name, page)))
+        return 0
+
+    for some in _batches(keys):
+        ids = tuple(prospect.prospect_id for _, prospect in ledger.prospects_by_key(some))
+        store_pages(source.name, source.pages(Selection(prospect_ids=ids)), store, clock)
+
+
+def _still_taken(keys: Sequence[int], where: Where, ledger: PostgresLedger) -> list[int]:
+    """Of what earlier runs have left over, that which the action takes as it is today, by what is kept of it."""
+    if where.asks_nothing:
+        return list(keys)
+    still: list[int] = []
+    for some in _batches(keys):
+        stored = ledger.prospects_by_key(some)
+        passed = chosen([prospect.payload for _, prospect in stored], where)
+        still += [key for (key, _), is_taken in zip(stored, passed, strict=True) if is_taken]
+    return still
+
+
+def _batches(keys: Sequence[int]) -> Iterator[Sequence[int]]:
+    return (keys[start : start + BATCH] for start in range(0, len(keys), BATCH))
 
 
 def _measured(action: SyncAction, automation: Automation, state: CursorState, unsettled: int) -> Backlog:

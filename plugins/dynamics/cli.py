@@ -24,13 +24,14 @@ from rich.table import Table
 from rich.text import Text
 from typer.exceptions import TyperException
 
-from dynamics.assembly import SyncService, spare_the_collector
+from dynamics.assembly import SyncService
 from dynamics.cli_map import map_prospect
 from dynamics.cli_running import AUDIT, open_audit, open_service, stoppable, sync
 from dynamics.config import audit_url, connection_from_environment
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome
 from dynamics.fulfillment.worker import Worker
+from dynamics.process import spare_the_collector
 from dynamics.reporting import change_lines, print_forecasts
 from dynamics.run_request import RETRIED, RunRequest, outcomes_to_retry, retry_of
 from dynamics.store.audit import AuditLog, RunRow

@@ -79,6 +79,10 @@ class ConfigurationError(AccountError):
         super().__init__("check", "", detail="\n".join([heading, *(f"  {fault}" for fault in self.faults)]))
 
 
+class NoConnectionError(ConfigurationError):
+    """There is no connection of this id, or none any more."""
+
+
 class ContractError(AccountError):
     """The other system answered with something its own contract rules out."""
 

@@ -8,17 +8,19 @@ from __future__ import annotations
 
 import logging
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 from itertools import groupby
 from uuid import UUID
 
-from dynamics.assembly import STALE_AFTER_LEASES, SyncService, lease_seconds
+from dynamics.assembly import SyncService
 from dynamics.config import Links, Retention, load_settings
 from dynamics.core.ledger import LinkState
 from dynamics.core.lifecycle import checked_state, too_many_gone
 from dynamics.dataverse.client import DataverseClient
-from dynamics.errors import AccountError, DynamicsError, StoppedError
+from dynamics.errors import AccountError, DynamicsError, NoConnectionError, StoppedError
+from dynamics.process import STALE_AFTER_LEASES, lease_seconds
 from dynamics.store.link_checks import START, LinkedRecord, Mark
 from dynamics.store.retention import FIRST_PERSON, Person
 
@@ -103,23 +105,50 @@ class Maintenance:
         inactive. One organisation that cannot be asked does not keep the others from it."""
         settings = load_settings(self.service.include).links
         report = LinkReport()
-        for organization_id, account in self.service.ledger.linked_organizations():
+        for organization_id, accounts in self.service.ledger.linked_organizations():
             try:
-                with self.service.connect(account, organization_id) as crm:
+                with ExitStack() as clients:
+                    account, crm = self._reached(organization_id, accounts, clients)
                     self._check_organization(organization_id, account, crm, settings, report)
             except StoppedError:
                 raise
+            except NoConnectionError:
+                names = ", ".join(accounts)
+                log.warning(
+                    "organisation %s: its links are not checked, it has no connection: %s", organization_id, names
+                )
             except DynamicsError as error:
                 report.troubles.append(error)
         return report
 
     # ------------------------------------------------------------ parts
 
+    def _reached(
+        self, organization_id: UUID, accounts: Sequence[str], clients: ExitStack
+    ) -> tuple[str, DataverseClient]:
+        """The first of the accounts by which the organisation answers, with its client.
+
+        Raises:
+            NoConnectionError: none of them has a connection any more. DynamicsError: what keeps the first that has one.
+        """
+        troubles: list[DynamicsError] = []
+        for account in accounts:
+            try:
+                crm = clients.enter_context(self.service.connect(account, organization_id))
+                if crm.organization().organization_id == organization_id:
+                    return account, crm
+            except StoppedError:
+                raise
+            except DynamicsError as error:
+                troubles.append(error)
+            else:
+                detail = f"it does not lead to organisation {organization_id}"
+                troubles.append(AccountError("check links", account, detail=detail))
+        raise next((trouble for trouble in troubles if not isinstance(trouble, NoConnectionError)), troubles[0])
+
     def _check_organization(
         self, organization_id: UUID, account: str, crm: DataverseClient, settings: Links, report: LinkReport
     ) -> None:
-        if crm.organization().organization_id != organization_id:
-            raise AccountError("check links", account, detail=f"it does not lead to organisation {organization_id}")
         for page in self._links_due(organization_id, settings.checked_a_night):
             states = {link: state for link, state in _states(page, crm) if state is not LinkState.LIVE}
             gone = Counter(states.values())[LinkState.DELETED]

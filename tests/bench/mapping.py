@@ -18,7 +18,6 @@ from uuid import UUID
 import pandas as pd
 from pydantic import SecretStr
 
-from dynamics.assembly import spare_the_collector
 from dynamics.clock import SystemClock
 from dynamics.config.mapping_sets import load_mapping_set
 from dynamics.core.lookup import LookupKey, lookup_value
@@ -28,6 +27,7 @@ from dynamics.core.prospect import prospect_frame
 from dynamics.dataverse.account import DataverseAccount
 from dynamics.dataverse.client import DataverseClient
 from dynamics.dataverse.local_budget import LocalBudget
+from dynamics.process import spare_the_collector
 from dynamics.sync.engine import CHUNK_SIZE
 from sandbox import process
 from sandbox.sample.generator import generate

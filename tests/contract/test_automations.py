@@ -192,6 +192,39 @@ def test_what_a_run_that_died_has_found_is_taken_up_whether_or_not_it_is_listed_
     assert place.outcomes(dead) == ["0 unchanged", "1 unchanged", "2 unchanged"]
 
 
+GRANTED, WITHDRAWN = (
+    {"consents": [{"purpose": "marketing", "state": state, "recorded_at": instant(BEGAN)}]}
+    for state in ("granted", "withdrawn")
+)
+ELSEWHERE = person(1)["submissions"][0] | {"state": "deleted"}
+
+
+@pytest.mark.parametrize(
+    ("where", "before", "after"),
+    [
+        ("{consent: {marketing: granted}}", GRANTED, WITHDRAWN),
+        ("{event_id: evt_1, consent: {marketing: granted}}", GRANTED, WITHDRAWN),
+        ("{owner_id: usr_1}", {"owner": {"id": "usr_1"}}, {"owner": {"id": "usr_2"}}),
+        ("{event_id: evt_1}", {}, {"submissions": [ELSEWHERE]}),
+    ],
+)
+def test_what_where_leaves_out_by_now_is_not_taken_up_as_it_was_before(
+    place: Place, where: str, before: dict[str, Any], after: dict[str, Any]
+) -> None:
+    place.configure(where=where)
+    place.seed(person(1, **before))
+    dead = place.open()
+    assert place.service.discover(dead.run_id) == 1
+    place.change(1, job_title="Second", **after)
+    place.age(hours=0.2)
+    assert place.run() == []
+    assert place.leads() == {}
+    assert place.run() == []
+    assert place.service.backlogs()[0].unsettled == 0, "nothing that nobody will ever settle"
+    place.service.drain(dead.run_id, "late")  # a person's wish, as a retry is
+    assert place.leads() == {"1": "Second"}
+
+
 def test_a_reading_that_breaks_off_goes_on_behind_the_last_page_stored(place: Place, sandbox: SandboxProcess) -> None:
     place.configure(overlap_hours="0")
     place.seed(*map(person, range(500)))  # three pages
@@ -274,6 +307,15 @@ class TestBackfill:
         place.service.drain(old.run_id, "w")
         assert place.outcomes(old) == ["1 unchanged"]
         assert place.leads() == {"1": "Second"}
+
+    def test_what_where_leaves_out_by_now_is_kept_without_work_if_an_older_one_was(self, place: Place) -> None:
+        start, end = BEGAN, BEGAN + timedelta(hours=1)
+        place.configure(where="{consent: {marketing: granted}}")
+        place.seed(person(1, **GRANTED), person(2, **WITHDRAWN))
+        assert place.backfill(start, end) == ["1 created"]
+        place.change(1, **WITHDRAWN)
+        assert place.backfill(start, end) == []
+        assert place.sql("SELECT prospect_id, revision FROM sync.prospect") == [("pro_00000001", 2)]
 
     def test_an_action_without_an_automation_is_refused(self, place: Place) -> None:
         write_include(place.folder)

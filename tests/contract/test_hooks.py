@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 import responses
 
-from dynamics.errors import ConfigurationError, ContractError
+from dynamics.errors import ContractError, NoConnectionError
 from dynamics.hooks.audit import audit_url
 from dynamics.hooks.captello import CaptelloHook
 from dynamics.hooks.connections import connection_fields
@@ -40,7 +40,7 @@ def captello(connect: Any, **extra: str) -> CaptelloHook:
 
 
 def test_a_missing_connection_says_where_to_add_it() -> None:
-    with pytest.raises(ConfigurationError, match=r"connection nobody: does not exist\. Add it in Airflow"):
+    with pytest.raises(NoConnectionError, match=r"connection nobody: does not exist\. Add it in Airflow"):
         connection_fields("nobody")
 
 

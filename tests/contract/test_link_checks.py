@@ -15,7 +15,7 @@ import sqlalchemy as sa
 
 from dynamics import maintenance
 from dynamics.core.ledger import LinkState, Run
-from dynamics.errors import AccountError, ServiceUnavailableError, StoppedError
+from dynamics.errors import AccountError, Fault, NoConnectionError, ServiceUnavailableError, StoppedError
 from dynamics.maintenance import Maintenance
 from dynamics.store.ledger import PostgresLedger
 from tests.contract.store.conftest import ledger, run
@@ -36,13 +36,17 @@ class Night:
     states: dict[UUID, int] = field(default_factory=dict)
     asked: list[UUID] = field(default_factory=list)
     down: set[str] = field(default_factory=set)
+    removed: set[str] = field(default_factory=set)
+    moved: set[str] = field(default_factory=set)
     stopping: bool = False
 
     @contextmanager
     def connect(self, account: str, organization_id: UUID) -> Iterator[Any]:
         if account in self.down:
             raise ServiceUnavailableError("connect", account)
-        about = SimpleNamespace(organization_id=organization_id)
+        if account in self.removed:
+            raise NoConnectionError([Fault(f"connection {account}", None, "does not exist.", "Add it.")])
+        about = SimpleNamespace(organization_id=OTHER if account in self.moved else organization_id)
         yield SimpleNamespace(organization=lambda: about, read=self.read)
 
     def read(self, table: str, record_ids: Sequence[UUID], select: Sequence[str]) -> list[dict[str, Any]]:
@@ -165,6 +169,31 @@ def test_an_organisation_that_is_away_keeps_no_other_from_being_checked(
     report = night.check()
     assert report.checked == 1
     assert [error.subject for error in report.troubles] == ["dynamics_default"]
+
+
+@pytest.mark.parametrize("how", ["down", "removed", "moved"])
+def test_an_account_that_does_not_lead_there_gives_way_to_the_one_before(
+    night: Night, ledger: PostgresLedger, run: Run, how: str
+) -> None:
+    linked(ledger, run, "ab")
+    ledger.bind_account("newest", ORGANIZATION, "https://one.example")
+    getattr(night, how).add("newest")
+    report = night.check()
+    assert (report.checked, report.troubles) == (2, [])
+
+
+def test_an_organisation_without_a_connection_is_told_and_no_trouble(
+    night: Night, ledger: PostgresLedger, run: Run, caplog: pytest.LogCaptureFixture
+) -> None:
+    linked(ledger, run, "ab")
+    ledger.bind_account("newest", ORGANIZATION, "https://one.example")
+    night.removed = {"dynamics_default", "newest"}
+    report = night.check()
+    assert (report.checked, report.troubles) == (0, [])
+    assert f"organisation {ORGANIZATION}: its links are not checked" in caplog.text
+    assert "newest, dynamics_default" in caplog.text
+    night.removed, night.down = {"newest"}, {"dynamics_default"}
+    assert [error.subject for error in night.check().troubles] == ["dynamics_default"], "it may come back"
 
 
 def test_a_check_that_is_stopped_keeps_what_it_has_done(

@@ -19,7 +19,7 @@ from dynamics.config import (
     dynamics_account,
 )
 from dynamics.dataverse.account import DataverseAccount
-from dynamics.errors import ConfigurationError
+from dynamics.errors import ConfigurationError, NoConnectionError
 
 CLIENT = "11111111-2222-3333-4444-555555555555"
 OTHER = "99999999-2222-3333-4444-555555555555"
@@ -94,6 +94,7 @@ def test_a_connection_that_cannot_be_read_says_why(text: str, fault: str) -> Non
     with pytest.raises(ConfigurationError) as caught:
         connection_from_environment("c1", {"AIRFLOW_CONN_C1": text})
     assert faults_of(caught) == [fault]
+    assert isinstance(caught.value, NoConnectionError) == (not text), "one that is there is not gone"
 
 
 # ---------------------------------------------------------------- Dynamics

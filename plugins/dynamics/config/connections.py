@@ -16,7 +16,7 @@ from urllib.parse import parse_qsl, unquote, urlsplit
 
 from pydantic import SecretStr
 
-from dynamics.errors import ConfigurationError, Fault
+from dynamics.errors import ConfigurationError, Fault, NoConnectionError
 
 _CONN_ID = re.compile(r"[A-Za-z0-9_.-]{1,250}")
 _SCHEME = re.compile(r"[A-Za-z][A-Za-z0-9+._-]*")
@@ -46,18 +46,17 @@ def connection_from_environment(conn_id: str, environment: Mapping[str, str] = o
     """Read AIRFLOW_CONN_<CONN_ID>, as JSON or as a URI.
 
     Raises:
-        ConfigurationError: it is not set or cannot be read. The text never repeats what stands there.
+        NoConnectionError: it is not set.
+        ConfigurationError: it cannot be read. The text never repeats what stands there.
     """
     if not _CONN_ID.fullmatch(conn_id):
         raise _fault(conn_id, "is no connection id.", "Use letters, digits, '_', '-' and '.'.")
     variable = f"AIRFLOW_CONN_{conn_id.upper()}"
     text = environment.get(variable, "").strip()
     if not text:
-        raise _fault(
-            conn_id,
-            f"is not set: there is no environment variable {variable}.",
-            f"Set it to what `airflow connections get {conn_id} -o json` shows as get_uri.",
-        )
+        what = f"is not set: there is no environment variable {variable}."
+        remedy = f"Set it to what `airflow connections get {conn_id} -o json` shows as get_uri."
+        raise NoConnectionError([Fault(f"connection {conn_id}", None, what, remedy)])
     return connection_from_json(conn_id, text) if text.startswith("{") else connection_from_uri(conn_id, text)
 
 

@@ -15,7 +15,7 @@ from contextlib import ExitStack
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
-from dynamics.assembly import SyncService, Vetted, lease_seconds
+from dynamics.assembly import SyncService, Vetted
 from dynamics.captello.source import CaptelloSource
 from dynamics.core.balance import Verdict
 from dynamics.core.capture import SourcedProspect
@@ -27,6 +27,7 @@ from dynamics.draining import Drainer
 from dynamics.errors import AccountError, ContractError, StoppedError, TransientError
 from dynamics.fulfillment.listeners import Fingerprint, fingerprint, read_listener
 from dynamics.fulfillment.lookup import LookUp
+from dynamics.process import lease_seconds
 from dynamics.run_request import WEBHOOK, RunRequest
 from dynamics.store.inbox import Errand, Inbox
 

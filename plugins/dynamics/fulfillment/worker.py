@@ -15,12 +15,13 @@ from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
-from dynamics.assembly import SyncService, lease_seconds
+from dynamics.assembly import SyncService
 from dynamics.core.fulfillment import Listener
 from dynamics.core.ledger import Outcome
 from dynamics.errors import AccountError, DynamicsError
 from dynamics.fulfillment.clerk import Clerk, Closed, request_of
 from dynamics.fulfillment.listeners import Fingerprint, fingerprint, read_listeners
+from dynamics.process import lease_seconds
 from dynamics.store.bell import Bell
 from dynamics.store.inbox import CHANNEL, Inbox
 

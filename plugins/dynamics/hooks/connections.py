@@ -13,7 +13,7 @@ from airflow.sdk.log import mask_secret
 
 from dynamics.config import ConnectionFields
 from dynamics.config.connections import connection_from_parts
-from dynamics.errors import ConfigurationError, DynamicsError, Fault
+from dynamics.errors import ConfigurationError, DynamicsError, Fault, NoConnectionError
 
 SECRET_EXTRA = (
     "certificate",
@@ -25,12 +25,12 @@ SECRET_EXTRA = (
 
 
 def connection_fields(conn_id: str) -> ConnectionFields:
-    """The fields of a connection. Raises ConfigurationError: there is none of this id, or it cannot be read."""
+    """The fields of a connection. Raises NoConnectionError; ConfigurationError: it cannot be read."""
     try:
         return fields_of(BaseHook.get_connection(conn_id))
     except AirflowNotFoundException:
         what, remedy = "does not exist.", "Add it in Airflow under Admin, Connections."
-        raise ConfigurationError([Fault(f"connection {conn_id}", None, what, remedy)]) from None
+        raise NoConnectionError([Fault(f"connection {conn_id}", None, what, remedy)]) from None
 
 
 def fields_of(connection: Connection) -> ConnectionFields:

@@ -7,11 +7,12 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk.exceptions import AirflowFailException
 
-from dynamics.assembly import SyncService, spare_the_collector
+from dynamics.assembly import SyncService
 from dynamics.errors import AccountError, StoppedError
 from dynamics.fulfillment.worker import Summary, Worker
 from dynamics.operators.sync import ServiceOperator
 from dynamics.operators.telling import tell_ended, tell_not_begun
+from dynamics.process import spare_the_collector
 
 if TYPE_CHECKING:
     from airflow.sdk import Context

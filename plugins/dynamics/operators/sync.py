@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.sdk import BaseOperator
 from airflow.sdk.exceptions import AirflowFailException
 
-from dynamics.assembly import SyncService, spare_the_collector
+from dynamics.assembly import SyncService
 from dynamics.core.capture import Selection
 from dynamics.core.ledger import Outcome, Run, RunCounts
 from dynamics.errors import AccountError, ConfigurationError, Fault
@@ -23,6 +23,7 @@ from dynamics.hooks.notifiers import notifier_faults
 from dynamics.hooks.service import sync_service
 from dynamics.operators.links import RunPageLink
 from dynamics.operators.telling import tell_ended, tell_not_begun
+from dynamics.process import spare_the_collector
 from dynamics.reporting import outcome_lines
 from dynamics.run_request import RunRequest, outcomes_to_retry, retry_of, run_id_from
 from dynamics.store.audit import AuditLog

@@ -115,6 +115,14 @@ SELECT prospect_key, prospect_id, revision, updated_at, payload FROM sync.prospe
 """)
 
 
+# Of whom nothing is kept any more, nothing is to be kept again.
+_KEPT = sa.text("""
+SELECT prospect_id, revision FROM sync.prospect
+ WHERE source = :source AND prospect_id = ANY(ARRAY(SELECT json_array_elements_text(CAST(:prospect_ids AS json))))
+   AND removed_at IS NULL
+""")
+
+
 @dataclass(frozen=True)
 class CursorState:
     """Where a cursor stands. `now` is the database's; the others are None before the first reading."""
@@ -140,21 +148,35 @@ class Due(LedgerPart):
         page: Sequence[DiscoveredProspect],
         cursor: str | None = None,
         place: tuple[datetime, str] | None = None,
+        beside: Sequence[DiscoveredProspect] = (),
     ) -> int:
         """Keep each prospect's newest revision, add those that are due to the run, and move the cursor, if one is
-        named, to `place`, the (time, id) of the last row read: all in one transaction. Returns items added."""
-        stored = page_parameters(source, page)
+        named, to `place`, the (time, id) of the last row read: all in one transaction. Returns items added.
+
+        Args:
+            beside: more revisions to keep, which make no work.
+        """
+        stored = page_parameters(source, [*page, *beside])
         ids = rows_json([found.prospect.prospect_id for found in page])
         items = _asked(run.action, run.organization_id) | {"run_id": run.run_id, "source": source, "prospect_ids": ids}
 
         def work(connection: sa.Connection) -> int:
-            added = store_page(connection, stored, _ADD_DUE, items) if page else 0
+            added = store_page(connection, stored, _ADD_DUE, items) if page or beside else 0
             connection.execute(TOUCH_RUN, {"run_id": run.run_id})
             if cursor is not None and place is not None:
                 connection.execute(_MOVE, {"name": cursor, "at": place[0], "id": place[1]})
             return added
 
         return self._database.run("store due prospects", work)
+
+    def newer_than_kept(self, source: str, page: Sequence[SourcedProspect]) -> list[SourcedProspect]:
+        """Those of whom an older revision is kept."""
+        if not page:
+            return []
+        given = {"source": source, "prospect_ids": rows_json([found.prospect_id for found in page])}
+        rows = self._database.run("read revisions", lambda c: c.execute(_KEPT, given).all())
+        kept: dict[str, int] = {row.prospect_id: row.revision for row in rows}
+        return [found for found in page if found.revision > kept.get(found.prospect_id, found.revision)]
 
     def left_over(self, action: str, organization_id: UUID, silent_s: float, except_run: UUID) -> list[int]:
         """The keys of the prospects that earlier automation runs have found and that are due.

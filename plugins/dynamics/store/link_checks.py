@@ -28,9 +28,9 @@ linked (organization_id) AS (
 
 _ACCOUNTS = sa.text(f"""
 WITH RECURSIVE {LINKED_ORGANIZATIONS}
-SELECT DISTINCT ON (organization_id) organization_id, b.account
+SELECT organization_id, array_agg(b.account ORDER BY b.bound_at DESC, b.account) AS accounts
   FROM linked JOIN sync.account_binding b USING (organization_id)
- ORDER BY organization_id, b.bound_at DESC, b.account
+ GROUP BY organization_id ORDER BY organization_id
 """)  # noqa: S608 - a constant
 
 _NEXT = sa.text("""
@@ -86,10 +86,10 @@ class Mark:
 class LinkChecks(LedgerPart):
     """The rotation through the links of each organisation. Every method is one short transaction."""
 
-    def linked_organizations(self) -> list[tuple[UUID, str]]:
-        """Organisations with links, each with an account that leads there."""
+    def linked_organizations(self) -> list[tuple[UUID, list[str]]]:
+        """Organisations with links, each with the accounts that are bound to it, the newest first."""
         rows = self._database.run("look for links", lambda c: c.execute(_ACCOUNTS).all())
-        return [(row.organization_id, row.account) for row in rows]
+        return [(row.organization_id, row.accounts) for row in rows]
 
     def checked_up_to(self, organization_id: UUID) -> Position:
         """Where the next check begins."""

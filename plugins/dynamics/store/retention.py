@@ -92,6 +92,7 @@ WITH page AS MATERIALIZED (
     SELECT l.match_key, l.organization_id, l.table_name
       FROM sync.person_lock l JOIN due USING (match_key, organization_id, table_name)
      WHERE l.prospect_key = due.prospect_key AND l.holder_run_id IS NOT DISTINCT FROM due.holder_run_id
+       AND l.holder_key IS NOT DISTINCT FROM due.holder_key
        FOR UPDATE OF l SKIP LOCKED
 ), forgotten AS (
     DELETE FROM sync.person_lock l USING held

@@ -6,13 +6,13 @@ Safe to repeat: a second discovery of the same run adds only what is new. Nothin
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from itertools import chain
 from typing import TypeVar
 
 from dynamics import killpoints
-from dynamics.core.capture import Selection, SourcedProspect
+from dynamics.core.capture import Selection
 from dynamics.core.ledger import Run
 from dynamics.core.matching import with_match_keys
 from dynamics.core.policy import MatchBy, Policy
@@ -21,7 +21,6 @@ from dynamics.sync.ports import Clock, Ledger, Source
 
 log = logging.getLogger("dynamics.sync")
 P = TypeVar("P")
-Page = Sequence[SourcedProspect]
 
 
 def discover(
@@ -32,14 +31,13 @@ def discover(
     ledger: Ledger,
     clock: Clock,
     on_stored: Callable[[int], None] = lambda _: None,
-    wanted: Callable[[Page], Page] = lambda page: page,
 ) -> int:
-    """Store what the source selects and is `wanted` of it. Returns how many work items the run has gained.
+    """Store what the source selects. Returns how many work items the run has gained.
 
     Raises:
         StoppedError: this process is to stop. What was stored stays, and the run counts as not discovered.
     """
-    pages = (with_match_keys(kept) for page in source.pages(selection) if (kept := wanted(page)))
+    pages = (with_match_keys(page) for page in source.pages(selection))
     added = store_pages(
         source.name, pages, lambda page: ledger.store_prospects(run.run_id, source.name, page), clock, on_stored
     )

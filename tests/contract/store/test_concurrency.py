@@ -5,12 +5,13 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import sqlalchemy as sa
 
 from dynamics.core.ledger import AttemptResult, Claim, Outcome, PersonClaim, Run, Settlement
 from dynamics.store.ledger import PostgresLedger
+from dynamics.store.retention import FIRST_PERSON
 from tests.contract.store.samples import (
     ORGANIZATION,
     claimed,
@@ -72,6 +73,38 @@ def test_of_two_heirs_at_once_the_second_is_told_of_the_first(
         heir=keys_of(heir)[0],
     )
     assert told.busy_until is not None
+
+
+def test_a_key_that_is_taken_over_within_the_run_while_it_is_being_forgotten_stays(
+    ledger: PostgresLedger, run: Run, store: sa.Engine
+) -> None:
+    discovered(ledger, run, ["gone", "heir"])
+    claim = claimed(ledger, run)
+    gone, heir = keys_of(claim)
+    ledger.hold_persons(ORGANIZATION, claim, [PersonClaim(gone, "lead", record_of(gone), ("k",))])
+    ledger.settle(claim, [created(claim, gone, outcome=Outcome.DEFERRED, link=None, record_id=None)])
+    with store.begin() as connection:
+        emptied = "UPDATE sync.prospect SET payload = '{}', removed_at = now() WHERE prospect_key = :gone"
+        connection.execute(sa.text(emptied), {"gone": gone})
+
+    @sa.event.listens_for(store, "before_cursor_execute", retval=True)
+    def wait_within(connection: sa.Connection, cursor: object, statement: str, given: object, *_: object) -> Any:
+        """The statement has chosen by what it saw, and locks what there is by then."""
+        waits = "WHERE (SELECT pg_advisory_xact_lock(1)) IS NOT NULL AND p.removed_at IS NOT NULL"
+        return statement.replace("WHERE p.removed_at IS NOT NULL", waits), given
+
+    forgotten, _ = while_locked(
+        store,
+        "SELECT pg_advisory_xact_lock(1)",
+        lambda: ledger.forget_persons(FIRST_PERSON, 100),
+        "UPDATE sync.person_lock SET holder_key = :heir",
+        heir=heir,
+    )
+    sa.event.remove(store, "before_cursor_execute", wait_within)
+    assert forgotten == 0
+    assert one(store, "SELECT holder_key FROM sync.person_lock") == {"holder_key": heir}
+    ledger.settle(claim, [created(claim, heir)])
+    assert ledger.forget_persons(FIRST_PERSON, 100)[0] == 1
 
 
 def test_settlements_of_a_closed_run_at_once_are_all_counted(

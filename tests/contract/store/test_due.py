@@ -223,6 +223,28 @@ class TestLeftOver:
         assert left_over(ledger, store, automation_run(ledger)) == []
 
 
+def test_what_says_something_newer_of_a_prospect_that_is_kept_is_told_from_the_rest(
+    ledger: PostgresLedger, store: sa.Engine
+) -> None:
+    read(ledger, automation_run(ledger), "same", "older", "newer", "emptied", revision=4)
+    with store.begin() as connection:
+        emptied = "UPDATE sync.prospect SET payload = '{}', removed_at = now() WHERE prospect_id = 'emptied'"
+        connection.execute(sa.text(emptied))
+    asked = {"same": 4, "older": 3, "newer": 5, "emptied": 5, "unknown": 1}
+    page = [prospect(name, revision=revision).prospect for name, revision in asked.items()]
+    assert [found.prospect_id for found in ledger.newer_than_kept("captello", page)] == ["newer"]
+    assert ledger.newer_than_kept("file", page) == []
+
+
+def test_what_is_kept_beside_a_page_makes_no_work(ledger: PostgresLedger, store: sa.Engine) -> None:
+    read(ledger, automation_run(ledger), "a")
+    run = automation_run(ledger)
+    for page in ([], [prospect("b")]):
+        revision = 2 + len(page)
+        assert ledger.store_due(run, "captello", page, beside=[prospect("a", revision=revision)]) == len(page)
+        assert one(store, "SELECT revision FROM sync.prospect WHERE prospect_id = 'a'") == {"revision": revision}
+
+
 class TestCursor:
     def test_it_stands_nowhere_before_the_first_reading(self, ledger: PostgresLedger) -> None:
         state = ledger.cursor(CURSOR)
