@@ -19,9 +19,10 @@ from dynamics.assembly import SyncService, Vetted, lease_seconds
 from dynamics.captello.source import CaptelloSource
 from dynamics.core.balance import Verdict
 from dynamics.core.capture import SourcedProspect
-from dynamics.core.fulfillment import Delivery, Listener, is_full, scene_of_prospect
+from dynamics.core.fulfillment import Delivery, Listener, is_full, pause_s, scene_of_prospect
 from dynamics.core.ledger import Run
 from dynamics.core.matching import with_match_keys
+from dynamics.core.outcomes import FOR_REVIEW, WAITING
 from dynamics.core.policy import MatchBy
 from dynamics.draining import Drainer
 from dynamics.errors import AccountError, ContractError, StoppedError, TransientError
@@ -37,6 +38,7 @@ LOOK_S = 1.0  # for errands that were put off, and at files
 LEFT_OVERS_S = 60.0  # how often runs of workers that died are looked for
 TRANSIENT_WAIT_S = (2.0, 30.0)  # the first pause after a fault, and the longest
 ACCOUNT_WAIT_S = (15.0, 300.0)
+UNSETTLED = -1  # the revision of a member that its run has deferred
 ACTION_REQUESTED = "action.requested"  # somebody wants it again, whatever has been done
 
 
@@ -76,6 +78,7 @@ class Clerk:
         self._service, self._inbox = service.of_a_thread(), inbox
         self._request, self._worker = request, worker
         self._in_hand: list[Errand] = []
+        self._later: dict[Errand, str] = {}  # of those in hand: not done, and why
         self._enlisted = False  # those in hand are in the run
         self._open: _OpenRun | None = None
         self._vetted: Vetted | None = None
@@ -136,8 +139,37 @@ class Clerk:
             self._enlist()
         if self._open is not None and self._drainer is not None and self._enlisted:
             self._drainer.drain(self._open.run, self._worker)
-        self._inbox.done(self.action, self._in_hand)
-        self._in_hand, self._enlisted = [], False
+            self._note_deferred(self._open)
+        self._hand_back()
+
+    def _note_deferred(self, run: _OpenRun) -> None:
+        """What was deferred for a reason that passes is not done. Whoever asks again meanwhile gets another run."""
+        by_source: dict[str, set[str]] = {}
+        for errand in self._in_hand:
+            by_source.setdefault(errand.delivery.prospect_source, set()).update(errand.delivery.prospect_ids)
+        deferred = {
+            (source, prospect_id): reason
+            for source, ids in by_source.items()
+            for prospect_id, reason in self._service.ledger.put_by(
+                run.run.run_id, source, ids, but_for=WAITING | FOR_REVIEW
+            ).items()
+        }
+        run.members |= dict.fromkeys(deferred.keys() & run.members.keys(), UNSETTLED)
+        for errand in self._in_hand:
+            keys = ((errand.delivery.prospect_source, prospect_id) for prospect_id in errand.delivery.prospect_ids)
+            reasons = [deferred[key] for key in keys if key in deferred]
+            if reasons:
+                self._later[errand] = reasons[0]
+
+    def _hand_back(self) -> None:
+        """What is in hand is done, or put off: it is taken again after a pause that grows."""
+        self._inbox.done(self.action, [errand for errand in self._in_hand if errand not in self._later])
+        for errand, code in self._later.items():
+            after_s = pause_s(errand.attempts)
+            about = errand.delivery.delivery_id
+            log.warning("%s: webhook %s is not done (%s); again in %.0f s", self.action, about, code, after_s)
+            self._inbox.put_off(self.action, [errand], after_s, code)
+        self._in_hand, self._later, self._enlisted = [], {}, False
 
     def _enlist(self) -> None:
         wanted = self._wanted()
@@ -216,7 +248,7 @@ class Clerk:
         return {(source, prospect_id): prospect for prospect_id, prospect in prospects.items()}
 
     def _put_off(self, errand: Errand, fault: ContractError) -> None:
-        after_s = min(60.0 * 2 ** min(errand.attempts, 6), 3600.0)
+        after_s = pause_s(errand.attempts)
         about = errand.delivery.delivery_id
         log.error("%s: webhook %s: %s; again in %.0f s", self.action, about, fault, after_s)
         self._inbox.put_off(self.action, [errand], after_s, "contract")
@@ -275,7 +307,7 @@ class Clerk:
         self._listener = read_listener(self._service.include, self.action)
         if self._listener is None:  # what it had to do is closed by the worker
             self._close_run()
-            self._in_hand, self._enlisted, self.blocked = [], False, None
+            self._in_hand, self._later, self._enlisted, self.blocked = [], {}, False, None
             return
         vetted = self._service.vet(self._request)
         if self._open is not None and not _is_alike(self._open.run, vetted):

@@ -229,3 +229,34 @@ def test_an_action_that_is_taken_out_while_it_is_served_ends_nothing_and_comes_b
     asked = {action: {who for a, who, _ in shop.outcomes() if a == action} for action in ("booth", "brief")}
     assert asked["booth"] == {f"pro_0000000{n}" for n in (1, 2, 3)}
     assert asked["brief"] == {"pro_00000001", "pro_00000003"}
+
+
+def test_what_is_deferred_for_a_passing_reason_is_not_done_until_it_has_passed(shop: Shop) -> None:
+    shop.action()
+    file = shop.folder / "mappings/drill/lead.csv"
+    file.write_text(file.read_text() + 'parentaccountid,company.name,"lookup(account.name, defer)",,,,\n')
+    with serving(shop) as worker:
+        shop.deliver("msg_1", "prospect.created", prospect("1", company={"name": "Northmoor"}))
+        worker.wait(lambda: shop.rows("SELECT 1 FROM sync.webhook_errand WHERE code IS NOT NULL") != [])
+        shop.deliver("msg_2", "prospect.updated", prospect("1", company={"name": "Northmoor"}))
+        worker.wait(lambda: len(shop.rows("SELECT 1 FROM sync.webhook_errand WHERE code IS NOT NULL")) == 2)
+        assert [outcome for *_, outcome in shop.outcomes()] == ["deferred"] * 2  # the second one was tried, too
+        assert shop.states() == {"msg_1": "sorted", "msg_2": "sorted"}
+        assert shop.rows(
+            "SELECT DISTINCT available_at > now() + interval '50 s' AS put_off FROM sync.webhook_errand"
+        ) == [{"put_off": True}]
+        shop.sandbox.control("POST", "seed", {"tables": {"account": [{"name": "Northmoor"}]}})
+        shop.let_pass()
+        worker.wait()
+        worker.stop()
+    assert [outcome for *_, outcome in shop.outcomes()] == ["deferred", "deferred", "created"]
+    assert len(shop.leads()) == 1
+
+
+def test_what_waits_for_its_next_revision_or_for_a_person_is_done(shop: Shop) -> None:
+    shop.action()
+    with serving(shop) as worker:
+        shop.deliver("msg_1", "prospect.created", prospect("1", status="on_hold"))
+        worker.wait()
+        worker.stop()
+    assert [outcome for *_, outcome in shop.outcomes()] == ["deferred"]
