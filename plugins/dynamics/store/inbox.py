@@ -76,7 +76,16 @@ SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, leased.attempt
 _KEYS = """json_to_recordset(CAST(:keys AS json)) AS k (source text, delivery_id text)
  WHERE e.source = k.source AND e.delivery_id = k.delivery_id AND e.action = :action"""
 
-_DONE = sa.text(f"UPDATE sync.webhook_errand e SET done_at = now(), lease_until = NULL, code = NULL FROM {_KEYS}")  # noqa: S608
+# Who finishes errands of the same deliveries waits here, so that the last one sees that it is the last.
+_LOCK = sa.text("""
+SELECT 1 FROM sync.webhook_delivery d
+ WHERE (d.source, d.delivery_id) IN (
+       SELECT k.source, k.delivery_id
+         FROM json_to_recordset(CAST(:keys AS json)) AS k (source text, delivery_id text))
+ ORDER BY d.source, d.delivery_id FOR UPDATE
+""")
+
+_DONE = sa.text(f"UPDATE sync.webhook_errand e SET done_at = now(), lease_until = NULL, code = :code FROM {_KEYS}")  # noqa: S608
 
 _CLOSE = sa.text("""
 UPDATE sync.webhook_delivery d SET state = 'done', handled_at = now()
@@ -184,11 +193,9 @@ class Inbox:
 
         return self._database.run("take errands", work)
 
-    def done(self, action: str, errands: Sequence[Errand]) -> None:
-        """These need not be run again."""
-        self._on(
-            action, errands, "finish errands", lambda c, given: (c.execute(_DONE, given), c.execute(_CLOSE, given))
-        )
+    def done(self, action: str, errands: Sequence[Errand], code: str | None = None) -> None:
+        """These need not be run again. `code`: a word for why, where they were not done."""
+        self._on(action, errands, "finish errands", lambda c, given: _finish(c, given | {"code": code}))
 
     def extend(self, action: str, errands: Sequence[Errand], lease_s: float) -> None:
         """Keep the errands for so long from now."""
@@ -218,6 +225,11 @@ class Inbox:
             return
         given: dict[str, object] = {"action": action, "keys": rows_json([_key(each.delivery) for each in errands])}
         self._database.run(operation, lambda connection: work(connection, given))
+
+
+def _finish(connection: sa.Connection, given: dict[str, object]) -> None:
+    for statement in (_LOCK, _DONE, _CLOSE):
+        connection.execute(statement, given)
 
 
 def _key(delivery: Delivery) -> dict[str, str]:

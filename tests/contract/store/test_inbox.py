@@ -12,6 +12,7 @@ from dynamics.core.fulfillment import Delivery, Listener, Repeats, Scene
 from dynamics.store.bell import Bell
 from dynamics.store.inbox import CHANNEL, Inbox
 from tests.contract.store.samples import prospect, rows
+from tests.drills.watching import wait_for
 
 BOOTH, ALL = Listener("booth", form_ids=frozenset({"f1"})), Listener("all")
 
@@ -122,3 +123,26 @@ def test_the_bell_rings_for_work_and_for_nothing_else(inbox: Inbox, store: sa.En
     assert slept.is_set()
     assert bell.wait(0.0)  # there again
     bell.close()
+
+
+def test_two_actions_that_finish_at_once_leave_no_delivery_open(inbox: Inbox, store: sa.Engine) -> None:
+    inbox.accept(delivery())
+    inbox.sort([BOOTH, ALL])
+    booth, everything = inbox.take("booth", 10, 60.0), inbox.take("all", 10, 60.0)
+    holding, other = threading.Event(), []
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    def hold(_: sa.Connection) -> None:
+        """The first of them to commit waits until the other one has finished, or waits for it."""
+        if not holding.is_set():
+            holding.set()
+            assert wait_for(lambda: other and (other[0].done() or rows(store, waiting)), 10.0)
+
+    sa.event.listen(store, "commit", hold)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(inbox.done, "booth", booth)
+        assert holding.wait(10.0)
+        other.append(threads.submit(inbox.done, "all", everything))
+        first.result(20.0)
+        other[0].result(20.0)
+    assert (states(store), inbox.open()) == (["done"], {})
