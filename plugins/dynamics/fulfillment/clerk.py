@@ -305,8 +305,9 @@ class Clerk:
         self._files = files
         self._cool_down()
         self._listener = read_listener(self._service.include, self.action)
-        if self._listener is None:  # what it had to do is closed by the worker
+        if self._listener is None:  # what it had to do stays open; the worker sees to it
             self._close_run()
+            self._inbox.put_off(self.action, self._in_hand, 0.0, None)
             self._in_hand, self._later, self._enlisted, self.blocked = [], {}, False, None
             return
         vetted = self._service.vet(self._request)

@@ -20,6 +20,7 @@ from dynamics.store.transactions import WAITS_S, Transactions
 
 CHANNEL = "dynamics_inbox"
 SORTED_AT_ONCE = 500
+NOT_ANSWERED = "not_answered"  # the code of errands whose action is gone
 
 _COLUMNS = "source, delivery_id, type, prospect_source, prospect_ids, event_ids, form_ids, action, whole"
 
@@ -106,18 +107,24 @@ UPDATE sync.webhook_errand e
   FROM {_KEYS} AND e.done_at IS NULL
 """)  # noqa: S608 - a constant
 
-_DROP = sa.text("""
-WITH dropped AS (
-    UPDATE sync.webhook_errand SET done_at = now(), lease_until = NULL, code = 'not_answered'
-     WHERE action = :action AND done_at IS NULL RETURNING source, delivery_id
-), closed AS (
-    UPDATE sync.webhook_delivery d SET state = 'done', handled_at = now()
-      FROM dropped WHERE d.source = dropped.source AND d.delivery_id = dropped.delivery_id AND d.state = 'sorted'
-       AND NOT EXISTS (SELECT 1 FROM sync.webhook_errand e WHERE e.source = d.source AND e.delivery_id = d.delivery_id
-                          AND e.done_at IS NULL AND e.action <> :action)
-)
-SELECT 1 FROM dropped
-""")
+_MISS = sa.text(f"""
+UPDATE sync.webhook_errand
+   SET code = '{NOT_ANSWERED}', available_at = statement_timestamp() + make_interval(secs => :gone_s)
+ WHERE action = :action AND done_at IS NULL AND code IS DISTINCT FROM '{NOT_ANSWERED}'
+   AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+""")  # noqa: S608 - a constant
+
+_GONE = sa.text(f"""
+SELECT source, delivery_id FROM sync.webhook_errand
+ WHERE action = :action AND done_at IS NULL AND code = '{NOT_ANSWERED}' AND available_at <= statement_timestamp()
+ LIMIT :size
+""")  # noqa: S608 - a constant
+
+_BACK = sa.text(f"""
+UPDATE sync.webhook_errand SET code = NULL, available_at = statement_timestamp()
+ WHERE action = ANY(ARRAY(SELECT json_array_elements_text(CAST(:actions AS json))))
+   AND done_at IS NULL AND code = '{NOT_ANSWERED}'
+""")  # noqa: S608 - a constant
 
 _OPEN = sa.text(
     "SELECT action, count(*) AS errands FROM sync.webhook_errand WHERE done_at IS NULL GROUP BY action ORDER BY action"
@@ -206,9 +213,31 @@ class Inbox:
         more = {"after_s": after_s, "code": code}
         self._on(action, errands, "put off errands", lambda c, given: c.execute(_PUT_OFF, given | more))
 
+    def miss(self, action: str, gone_s: float) -> int:
+        """Nobody answers for this action at the moment: its errands wait, for so long from when they were missed first.
+        Returns how many were missed now."""
+        given = {"action": action, "gone_s": gone_s}
+        return self._database.run("miss an action", lambda c: c.execute(_MISS, given).rowcount)
+
+    def back(self, actions: Collection[str]) -> int:
+        """These answer: what was missed of theirs is due at once. Returns how many errands that are."""
+        given = {"actions": rows_json(sorted(actions))}
+        return self._database.run("take an action back", lambda c: c.execute(_BACK, given).rowcount)
+
     def drop(self, action: str) -> int:
-        """Close the errands of an action that answers deliveries no more. Returns how many there were."""
-        return self._database.run("drop errands", lambda c: len(c.execute(_DROP, {"action": action}).all()))
+        """Close the errands of an action that have been missed for as long as `miss` has said. Returns how many."""
+
+        def work(connection: sa.Connection) -> int:
+            gone = connection.execute(_GONE, {"action": action, "size": SORTED_AT_ONCE}).mappings().all()
+            if gone:
+                keys = rows_json([dict(row) for row in gone])
+                _finish(connection, {"action": action, "keys": keys, "code": NOT_ANSWERED})
+            return len(gone)
+
+        dropped = 0
+        while found := self._database.run("drop errands", work):
+            dropped += found
+        return dropped
 
     def open(self) -> dict[str, int]:
         """How many errands each action has to do."""

@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 import logging
+import shutil
 
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.fulfillment import Listener
+from dynamics.errors import ConfigurationError
 from tests.contract.fulfillment.conftest import Shop, serving
 from tests.contract.web.posting import prospect, submission
 
@@ -195,16 +198,50 @@ def test_a_worker_ends_by_itself_when_its_time_is_up_and_closes_its_run(shop: Sh
     assert shop.rows("SELECT state FROM sync.sync_run") == [{"state": "succeeded"}]
 
 
-def test_errands_of_an_action_that_answers_no_more_are_closed(shop: Shop) -> None:
+def test_errands_of_an_action_that_answers_no_more_wait_for_it_a_day(shop: Shop) -> None:
     shop.action("booth")
     shop.action("gone", more="max_rejected_percent: many\n")
+    missed = "SELECT 1 FROM sync.webhook_errand WHERE code = 'not_answered' AND done_at IS NULL"
     with serving(shop) as worker:
         shop.deliver("msg_1", "prospect.created", prospect("1"))
         worker.wait(lambda: len(shop.outcomes()) == 1)
         (shop.folder / "actions/gone.yaml").unlink()
+        worker.wait(lambda: shop.rows(missed) != [])
+        shop.action("gone")
+        worker.wait()
+        assert {action for action, *_ in shop.outcomes()} == {"booth", "gone"}
+        worker.stop()
+    shop.deliver("msg_2", "prospect.created", prospect("2"))
+    shop.inbox.sort([Listener("booth"), Listener("gone")])
+    (shop.folder / "actions/gone.yaml").unlink()
+    with serving(shop) as worker:
+        worker.wait(lambda: shop.rows(missed + " AND available_at > now() + interval '23 h'") != [])
+        worker.wait(lambda: len(shop.outcomes()) == 3)
+        worker.stop()
+    shop.let_pass()
+    with serving(shop) as worker:
         worker.wait()
         worker.stop()
-    assert [action for action, *_ in shop.outcomes()] == ["booth"]
+    assert [action for action, *_ in shop.outcomes()].count("gone") == 1
+
+
+def test_without_any_action_nothing_is_sorted_and_the_worker_says_so(shop: Shop) -> None:
+    shop.deliver("msg_1", "prospect.created", prospect("1"))
+    with serving(shop) as worker, pytest.raises(ConfigurationError, match="holds no sync action"):
+        worker.future.result(30)
+    shop.action("booth")
+    with serving(shop) as worker:
+        worker.wait()
+        shutil.rmtree(shop.folder / "actions")
+        with pytest.raises(ConfigurationError, match="holds no sync action"):
+            worker.future.result(30)
+    shop.deliver("msg_2", "prospect.created", prospect("2"))
+    (shop.folder / "actions").mkdir()
+    shop.action("booth")
+    with serving(shop) as worker:
+        worker.wait()
+        worker.stop()
+    assert [outcome for *_, outcome in shop.outcomes()] == ["created"] * 2
 
 
 def test_an_action_that_is_taken_out_while_it_is_served_ends_nothing_and_comes_back_when_it_does(

@@ -100,10 +100,25 @@ def test_two_workers_never_take_the_same_errand(inbox: Inbox, store: sa.Engine) 
     assert len({errand.delivery.delivery_id for errand in taken}) == len(taken) == 60
 
 
+def test_an_action_that_is_missed_keeps_its_errands_for_a_time_and_has_them_again_when_it_is_back(
+    inbox: Inbox, store: sa.Engine
+) -> None:
+    inbox.accept(delivery())
+    inbox.sort([BOOTH])
+    held = inbox.take("booth", 10, 60.0)
+    assert inbox.miss("booth", 3600.0) == 0  # somebody has it in hand
+    inbox.put_off("booth", held, 0.0, None)
+    assert (inbox.miss("booth", 3600.0), inbox.miss("booth", 3600.0)) == (1, 0)
+    assert (inbox.drop("booth"), inbox.take("booth", 10, 60.0)) == (0, [])
+    assert (inbox.back(["other"]), inbox.back(["booth", "other"])) == (0, 1)
+    assert len(inbox.take("booth", 10, 60.0)) == 1
+
+
 def test_dropped_errands_leave_those_of_others(inbox: Inbox, store: sa.Engine) -> None:
     for number, form in ((1, "f1"), (2, "f2")):
         inbox.accept(delivery(number, form))
     inbox.sort([BOOTH, ALL])
+    assert inbox.miss("all", 0.0) == 2
     assert inbox.drop("all") == 2
     assert states(store) == ["sorted", "done"]
     assert inbox.open() == {"booth": 1}
