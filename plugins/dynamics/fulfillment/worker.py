@@ -173,5 +173,5 @@ class Worker:
         for future in self._working.values():
             future.result()
         closed = [each for clerk in self._clerks.values() for each in clerk.closed]
-        blocked = {name: clerk.blocked for name, clerk in self._clerks.items() if clerk.blocked is not None}
+        blocked = {name: clerk.trouble for name, clerk in self._clerks.items() if clerk.trouble is not None}
         return Summary(closed, dict(blocked), self._inbox.open())

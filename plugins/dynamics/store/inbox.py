@@ -68,9 +68,9 @@ WITH taken AS (
     UPDATE sync.webhook_errand e
        SET lease_until = statement_timestamp() + make_interval(secs => :lease_s), attempts = e.attempts + 1
       FROM taken WHERE e.source = taken.source AND e.delivery_id = taken.delivery_id AND e.action = taken.action
-    RETURNING e.source, e.delivery_id, e.attempts
+    RETURNING e.source, e.delivery_id, e.attempts, e.code
 )
-SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, leased.attempts
+SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, leased.attempts, leased.code
   FROM leased JOIN sync.webhook_delivery d USING (source, delivery_id) ORDER BY d.received_at
 """)  # noqa: S608 - a constant
 
@@ -103,7 +103,8 @@ UPDATE sync.webhook_errand e SET lease_until = statement_timestamp() + make_inte
 
 _PUT_OFF = sa.text(f"""
 UPDATE sync.webhook_errand e
-   SET lease_until = NULL, code = :code, available_at = statement_timestamp() + make_interval(secs => :after_s)
+   SET lease_until = NULL, code = :code, available_at = statement_timestamp() + make_interval(secs => :after_s),
+       attempts = CASE WHEN e.code IS NOT DISTINCT FROM :code THEN e.attempts ELSE 1 END
   FROM {_KEYS} AND e.done_at IS NULL
 """)  # noqa: S608 - a constant
 
@@ -133,10 +134,15 @@ _OPEN = sa.text(
 
 @dataclass(frozen=True)
 class Errand:
-    """A delivery as one action has it to do, for the `attempts`-th time."""
+    """A delivery as one action has it to do, for the `attempts`-th time since it was put off for `code`."""
 
     delivery: Delivery
     attempts: int
+    code: str | None = None
+
+    def tries(self, code: str) -> int:
+        """How often it has come to nothing for this reason, one after the other, this time included."""
+        return self.attempts if code == self.code else 1
 
 
 class Inbox:
@@ -196,7 +202,7 @@ class Inbox:
         given = {"action": action, "size": size, "lease_s": lease_s}
 
         def work(connection: sa.Connection) -> list[Errand]:
-            return [Errand(_delivery(row), row.attempts) for row in connection.execute(_TAKE, given)]
+            return [Errand(_delivery(row), row.attempts, row.code) for row in connection.execute(_TAKE, given)]
 
         return self._database.run("take errands", work)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import shutil
 
@@ -89,17 +90,75 @@ def test_an_action_asked_for_by_name_runs_whatever_it_answers_and_again_when_ask
     assert shop.outcomes() == outcomes
 
 
-def test_a_prospect_that_is_gone_is_not_synced_and_one_nobody_knows_asks_for_nothing(shop: Shop) -> None:
+def test_a_prospect_that_is_gone_is_not_synced(shop: Shop) -> None:
     shop.action()
     seeded(shop, "1")
     shop.sandbox.control("POST", "capture/edit", {"action": "erase", "id": "pro_00000001"})
     with serving(shop) as worker:
         shop.deliver("msg_1", "prospect.deleted", {"id": "pro_00000001", "revision": 2})
-        shop.deliver("msg_2", "submission.created", submission("9"))
         worker.wait()
         worker.stop()
     assert shop.outcomes() == [("booth", "pro_00000001", "skipped")]
     assert shop.leads() == []
+
+
+def test_a_prospect_that_its_source_does_not_know_yet_is_looked_up_again_and_given_up_in_the_end(shop: Shop) -> None:
+    shop.action()
+    unknown = "SELECT 1 FROM sync.webhook_errand WHERE code = 'unknown_prospect' AND done_at IS NULL"
+    with serving(shop) as worker:
+        for name in ("1", "9"):
+            shop.deliver(f"msg_{name}", "submission.created", submission(name))
+        worker.wait(lambda: len(shop.rows(unknown)) == 2)
+        seeded(shop, "1")
+        shop.let_pass()
+        worker.wait(lambda: len(shop.outcomes()) == 1)
+        assert shop.states()["msg_9"] == "sorted"
+        shop.let_pass(", attempts = 7")
+        worker.wait()
+        worker.stop()
+    assert shop.outcomes() == [("booth", "pro_00000001", "created")]
+    assert shop.rows("SELECT delivery_id, code FROM sync.webhook_errand ORDER BY 1") == [
+        {"delivery_id": "msg_1", "code": None},
+        {"delivery_id": "msg_9", "code": "unknown_prospect"},
+    ]
+
+
+def test_a_source_that_lets_nobody_in_holds_up_only_what_must_be_looked_up_there(shop: Shop) -> None:
+    shop.action()
+    seeded(shop, "1")
+    right = shop.environment["AIRFLOW_CONN_CAPTELLO_DEFAULT"]
+    shop.environment["AIRFLOW_CONN_CAPTELLO_DEFAULT"] = json.dumps(json.loads(right) | {"password": "wrong"})
+    shop.deliver("msg_1", "submission.created", submission("1"))
+    shop.deliver("msg_2", "prospect.created", prospect("2"))
+    with serving(shop) as worker:
+        worker.wait(lambda: len(shop.outcomes()) == 1)
+        worker.wait(lambda: shop.rows("SELECT 1 FROM sync.webhook_errand WHERE code = 'source'") != [])
+        assert worker.stop().problems != []
+    with serving(shop) as worker:
+        shop.let_pass()
+        shop.environment["AIRFLOW_CONN_CAPTELLO_DEFAULT"] = right
+        worker.wait(lambda: shop.let_pass() or shop.all_done())
+        assert worker.stop().problems == []
+    assert {who: outcome for _, who, outcome in shop.outcomes()} == {
+        "pro_00000001": "created",
+        "pro_00000002": "created",
+    }
+
+
+def test_a_worker_that_begins_in_trouble_stays_and_serves_when_it_is_over(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.action()
+    user = shop.sandbox.ready["client_id"]
+    shop.sandbox.control("PUT", "settings", {"applications": {user: {"user": "disabled"}}})
+    shop.deliver("msg_1", "prospect.created", prospect("1"))
+    with serving(shop) as worker:
+        worker.wait(lambda: any("what webhooks brought stays due" in text for text in caplog.messages))
+        shop.sandbox.control("PUT", "settings", {"applications": {user: {"user": "enabled"}}})
+        shop.action()  # touched: tried again at once
+        worker.wait()
+        assert worker.stop().problems == []
+    assert len(shop.leads()) == 1
 
 
 def test_deliveries_that_no_action_answers_are_closed(shop: Shop) -> None:
