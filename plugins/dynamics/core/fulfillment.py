@@ -118,6 +118,11 @@ def repeated(members: Collection[str], arriving: Iterable[str]) -> bool:
     return any(prospect_id in members for prospect_id in arriving)
 
 
+def pause_s(attempts: int, first_s: float = 60.0, longest_s: float = 3600.0) -> float:
+    """How long an errand is left alone after it was taken for the `attempts`-th time."""
+    return float(min(first_s * 2 ** min(max(attempts - 1, 0), 20), longest_s))
+
+
 def _ids(submissions: Iterable[Mapping[str, Any]], name: str) -> frozenset[str]:
     found = ((entry.get(name) or {}).get("id") for entry in submissions)
     return frozenset(value for value in found if isinstance(value, str) and value.isprintable())

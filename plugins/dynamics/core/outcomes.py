@@ -13,6 +13,7 @@ from dynamics.core.policy import Hold, Skip
 from dynamics.core.prospect import READY
 
 WAITING = frozenset({"on_hold", "awaiting_transcription", "awaiting_reconciliation"})
+FOR_REVIEW = frozenset({"several_matches", "merge_loop"})  # deferred until a person has decided in the CRM
 
 
 def turn_away(chunk: Chunk) -> None:

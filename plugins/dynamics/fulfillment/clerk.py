@@ -10,7 +10,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
@@ -19,9 +19,10 @@ from dynamics.assembly import SyncService, Vetted
 from dynamics.captello.source import CaptelloSource
 from dynamics.core.balance import Verdict
 from dynamics.core.capture import SourcedProspect
-from dynamics.core.fulfillment import Delivery, Listener, is_full, scene_of_prospect
+from dynamics.core.fulfillment import Delivery, Listener, is_full, pause_s, scene_of_prospect
 from dynamics.core.ledger import Run
 from dynamics.core.matching import with_match_keys
+from dynamics.core.outcomes import FOR_REVIEW, WAITING
 from dynamics.core.policy import MatchBy
 from dynamics.draining import Drainer
 from dynamics.errors import AccountError, ContractError, StoppedError, TransientError
@@ -29,6 +30,7 @@ from dynamics.fulfillment.listeners import Fingerprint, fingerprint, read_listen
 from dynamics.fulfillment.lookup import LookUp
 from dynamics.process import lease_seconds
 from dynamics.run_request import WEBHOOK, RunRequest
+from dynamics.store.faults import SUBJECT as AUDIT_DATABASE
 from dynamics.store.inbox import Errand, Inbox
 
 log = logging.getLogger("dynamics.fulfillment")
@@ -38,6 +40,9 @@ LOOK_S = 1.0  # for errands that were put off, and at files
 LEFT_OVERS_S = 60.0  # how often runs of workers that died are looked for
 TRANSIENT_WAIT_S = (2.0, 30.0)  # the first pause after a fault, and the longest
 ACCOUNT_WAIT_S = (15.0, 300.0)
+UNKNOWN = "unknown_prospect"
+UNKNOWN_TRIES = 8  # over two hours
+UNSETTLED = -1  # the revision of a member that its run has deferred
 ACTION_REQUESTED = "action.requested"  # somebody wants it again, whatever has been done
 
 
@@ -72,11 +77,14 @@ class Clerk:
         self.bell = threading.Event()
         self.closed: list[Closed] = []
         self.blocked: AccountError | TransientError | None = None
-        self.turned_bad = False  # it went well before
+        self.turned_bad = False  # this worker has served it before
+        self._has_served = False
+        self._bad_sources: dict[str, AccountError | TransientError] = {}
         self._listener: Listener | None = None
         self._service, self._inbox = service.of_a_thread(), inbox
         self._request, self._worker = request, worker
         self._in_hand: list[Errand] = []
+        self._later: dict[Errand, str] = {}  # of those in hand: not done, and why
         self._enlisted = False  # those in hand are in the run
         self._open: _OpenRun | None = None
         self._vetted: Vetted | None = None
@@ -86,6 +94,11 @@ class Clerk:
         self._look_up = LookUp(self._service.captello)
         self._retry_at = self._left_overs_at = float("-inf")
         self._pause_s = 0.0
+
+    @property
+    def trouble(self) -> AccountError | TransientError | None:
+        """Why the action is not served at the moment, or some of its deliveries are not."""
+        return self.blocked or next(iter(self._bad_sources.values()), None)
 
     def work(self, ending: threading.Event) -> None:
         """Serve until the worker ends or is stopped, then close what is open. Raises only what nobody expects."""
@@ -137,8 +150,42 @@ class Clerk:
             self._enlist()
         if self._open is not None and self._drainer is not None and self._enlisted:
             self._drainer.drain(self._open.run, self._worker)
-        self._inbox.done(self.action, self._in_hand)
-        self._in_hand, self._enlisted = [], False
+            self._has_served = True
+            self._note_deferred(self._open)
+        self._hand_back()
+
+    def _note_deferred(self, run: _OpenRun) -> None:
+        """What was deferred for a reason that passes is not done. Whoever asks again meanwhile gets another run."""
+        by_source: dict[str, set[str]] = {}
+        for errand in self._in_hand:
+            by_source.setdefault(errand.delivery.prospect_source, set()).update(errand.delivery.prospect_ids)
+        deferred = {
+            (source, prospect_id): reason
+            for source, ids in by_source.items()
+            for prospect_id, reason in self._service.ledger.put_by(
+                run.run.run_id, source, ids, but_for=WAITING | FOR_REVIEW
+            ).items()
+        }
+        run.members |= dict.fromkeys(deferred.keys() & run.members.keys(), UNSETTLED)
+        for errand in self._in_hand:
+            keys = ((errand.delivery.prospect_source, prospect_id) for prospect_id in errand.delivery.prospect_ids)
+            reasons = [deferred[key] for key in keys if key in deferred]
+            if reasons:
+                self._later[errand] = reasons[0]
+
+    def _hand_back(self) -> None:
+        """What is in hand is done, or put off: it is taken again after a pause that grows."""
+        self._inbox.done(self.action, [errand for errand in self._in_hand if errand not in self._later])
+        for errand, code in self._later.items():
+            about, tries = errand.delivery.delivery_id, errand.tries(code)
+            if code == UNKNOWN and tries >= UNKNOWN_TRIES:
+                log.error("%s: webhook %s is closed: its source does not know the prospect", self.action, about)
+                self._inbox.done(self.action, [errand], UNKNOWN)
+                continue
+            after_s = pause_s(tries)
+            log.warning("%s: webhook %s is not done (%s); again in %.0f s", self.action, about, code, after_s)
+            self._inbox.put_off(self.action, [errand], after_s, code)
+        self._in_hand, self._later, self._enlisted = [], {}, False
 
     def _enlist(self) -> None:
         wanted = self._wanted()
@@ -175,12 +222,15 @@ class Clerk:
     def _wanted(self) -> dict[str, dict[str, bool]]:
         """Source -> prospect id -> whether it is to be synced even if this revision has been."""
         wanted: dict[str, dict[str, bool]] = {}
+        self._later = {}
         found = self._looked_up()
         for errand in self._in_hand:
             delivery = errand.delivery
             ids = wanted.setdefault(delivery.prospect_source, {})
             for prospect_id in delivery.prospect_ids:
                 known = found.get((delivery.source, prospect_id))
+                if known is None and not delivery.whole:
+                    self._later[errand] = UNKNOWN  # the source may be behind its own webhook
                 if delivery.whole or (known is not None and self._is_asked(delivery, known)):
                     ids[prospect_id] = ids.get(prospect_id, False) or delivery.type == ACTION_REQUESTED
         return wanted
@@ -197,18 +247,31 @@ class Clerk:
         found: dict[tuple[str, str], SourcedProspect] = {}
         asked = [errand for errand in self._in_hand if not errand.delivery.whole]
         for source in dict.fromkeys(errand.delivery.source for errand in asked):
-            of_source = [errand for errand in asked if errand.delivery.source == source]
-            try:
-                found |= self._find(source, of_source)
-            except ContractError:
-                for errand in of_source:
-                    try:
-                        found |= self._find(source, [errand])
-                    except ContractError as fault:
-                        self._put_off(errand, fault)
+            found |= self._read(source, [errand for errand in asked if errand.delivery.source == source])
         return found
 
-    def _find(self, source: str, errands: Iterable[Errand]) -> dict[tuple[str, str], SourcedProspect]:
+    def _read(self, source: str, errands: Sequence[Errand]) -> dict[tuple[str, str], SourcedProspect]:
+        """What `_find` finds. A source that cannot be asked holds up its own errands only."""
+        try:
+            found = self._find(source, errands)
+        except ContractError as fault:
+            if len(errands) == 1:
+                self._put_off(errands[0], fault, "contract", (60.0, 3600.0))
+                return {}
+            each = [self._read(source, [errand]) for errand in errands]
+            return {key: prospect for part in each for key, prospect in part.items()}
+        except (AccountError, TransientError) as fault:
+            if isinstance(fault, StoppedError) or fault.subject == AUDIT_DATABASE:
+                raise
+            waits = ACCOUNT_WAIT_S if isinstance(fault, AccountError) else TRANSIENT_WAIT_S
+            for errand in errands:
+                self._put_off(errand, fault, "source", waits)
+            self._bad_sources[source] = fault
+            return {}
+        self._bad_sources.pop(source, None)
+        return found
+
+    def _find(self, source: str, errands: Sequence[Errand]) -> dict[tuple[str, str], SourcedProspect]:
         ids = {prospect_id: None for errand in errands for prospect_id in errand.delivery.prospect_ids}
         prospects = self._look_up.find(source, list(ids))
         self._service.ledger.keep_prospects(
@@ -216,11 +279,13 @@ class Clerk:
         )
         return {(source, prospect_id): prospect for prospect_id, prospect in prospects.items()}
 
-    def _put_off(self, errand: Errand, fault: ContractError) -> None:
-        after_s = min(60.0 * 2 ** min(errand.attempts, 6), 3600.0)
+    def _put_off(
+        self, errand: Errand, fault: AccountError | TransientError, code: str, waits: tuple[float, float]
+    ) -> None:
+        after_s = pause_s(errand.tries(code), *waits)
         about = errand.delivery.delivery_id
         log.error("%s: webhook %s: %s; again in %.0f s", self.action, about, fault, after_s)
-        self._inbox.put_off(self.action, [errand], after_s, "contract")
+        self._inbox.put_off(self.action, [errand], after_s, code)
         self._in_hand = [other for other in self._in_hand if other is not errand]
 
     # ------------------------------------------------------------ runs
@@ -274,9 +339,10 @@ class Clerk:
         self._files = files
         self._cool_down()
         self._listener = read_listener(self._service.include, self.action)
-        if self._listener is None:  # what it had to do is closed by the worker
+        if self._listener is None:  # what it had to do stays open; the worker sees to it
             self._close_run()
-            self._in_hand, self._enlisted, self.blocked = [], False, None
+            self._inbox.put_off(self.action, self._in_hand, 0.0, None)
+            self._in_hand, self._later, self._enlisted, self.blocked = [], {}, False, None
             return
         vetted = self._service.vet(self._request)
         if self._open is not None and not _is_alike(self._open.run, vetted):
@@ -303,7 +369,7 @@ class Clerk:
     def _bear(self, fault: AccountError | TransientError) -> None:
         """Wait before the next try. A fault of the account makes the next try begin with a preflight."""
         if isinstance(fault, AccountError):
-            self.turned_bad = self._vetted is not None and not isinstance(self.blocked, AccountError)
+            self.turned_bad = self._has_served and not isinstance(self.blocked, AccountError)
             self._cool_down()
         first_s, longest_s = ACCOUNT_WAIT_S if isinstance(fault, AccountError) else TRANSIENT_WAIT_S
         self._pause_s = min(max(first_s, 2 * self._pause_s), longest_s)

@@ -16,9 +16,10 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 
 from dynamics.assembly import SyncService
+from dynamics.config import list_actions
 from dynamics.core.fulfillment import Listener
 from dynamics.core.ledger import Outcome
-from dynamics.errors import AccountError, DynamicsError
+from dynamics.errors import AccountError, ConfigurationError, DynamicsError, Fault
 from dynamics.fulfillment.clerk import Clerk, Closed, request_of
 from dynamics.fulfillment.listeners import Fingerprint, fingerprint, read_listeners
 from dynamics.process import lease_seconds
@@ -29,6 +30,11 @@ log = logging.getLogger("dynamics.fulfillment")
 
 POLL_S = 1.0  # without a notice
 SORTED_IN_A_ROW = 20  # batches, before anything else is seen to
+GONE_S = 24 * 3600.0  # what an action that is gone had to do is kept for so long
+MISSED_LOOK_S = 60.0
+NO_ACTIONS = Fault(
+    "actions", None, "holds no sync action, or is not there.", "Bring the include folder back; webhooks wait meanwhile."
+)
 MOST_ACTIONS = 32  # served at once
 
 
@@ -72,6 +78,7 @@ class Worker:
         self._inbox = Inbox(service.audit)
         self._listeners: dict[str, Listener] = {}
         self._files: Fingerprint | None = None
+        self._missed_at = float("-inf")
         self._clerks: dict[str, Clerk] = {}
         self._working: dict[str, Future[None]] = {}
         self._ending = threading.Event()
@@ -80,6 +87,7 @@ class Worker:
         """Serve for so long; without a time, until stopped.
 
         Raises:
+            ConfigurationError: there is no action at all.
             TransientError: the audit database stayed away.
         """
         ends_at = None if lasts_s is None else time.monotonic() + lasts_s
@@ -121,19 +129,40 @@ class Worker:
         return counted.keys() & self._clerks.keys()
 
     def _look_at_files(self, threads: ThreadPoolExecutor) -> None:
-        """New actions get a clerk; of one that answers no more, what it still had to do is closed."""
+        """New actions get a clerk. One that answers no more may be back soon: what it has to do stays open for a day.
+
+        Raises:
+            ConfigurationError: there is no action at all, so the folder is missing rather than every action.
+        """
         files = fingerprint([self._service.include / "actions"])
-        if files == self._files:
-            return
+        if files != self._files:
+            self._read_files(threads)
+            self._files = files
+            self._missed_at = float("-inf")
+        if time.monotonic() - self._missed_at >= MISSED_LOOK_S:
+            self._missed_at = time.monotonic()
+            self._see_to_missed()
+
+    def _read_files(self, threads: ThreadPoolExecutor) -> None:
+        if not list_actions(self._service.include):
+            raise ConfigurationError([NO_ACTIONS])
         self._listeners = read_listeners(self._service.include)
         for name in [name for name in self._listeners if name not in self._clerks]:
             clerk = Clerk(self._service, self._inbox, request_of(name, *self._dag), f"{self._name} {name}")
             self._clerks[name] = clerk
             self._working[name] = threads.submit(clerk.work, self._ending)
-        for name in self._inbox.open().keys() - self._listeners.keys():
-            log.warning("%s answers webhooks no more: %d deliveries are closed", name, self._inbox.drop(name))
+        if back := self._inbox.back(self._listeners.keys()):
+            log.info("%d deliveries were missed by actions that answer again: they are due", back)
         log.info("worker %s: webhooks are answered by %s", self._name, ", ".join(self._listeners) or "no action")
-        self._files = files
+
+    def _see_to_missed(self) -> None:
+        for name in self._inbox.open().keys() - self._listeners.keys():
+            if missed := self._inbox.miss(name, GONE_S):
+                log.warning(
+                    "%s answers webhooks no more: %d deliveries wait %.0f h for it", name, missed, GONE_S / 3600
+                )
+            if dropped := self._inbox.drop(name):
+                log.error("%s has not come back: %d deliveries are closed, and not synced by it", name, dropped)
 
     def _end(self) -> None:
         """Let clerks finish what they have in hand, with its leases kept."""
@@ -145,5 +174,5 @@ class Worker:
         for future in self._working.values():
             future.result()
         closed = [each for clerk in self._clerks.values() for each in clerk.closed]
-        blocked = {name: clerk.blocked for name, clerk in self._clerks.items() if clerk.blocked is not None}
+        blocked = {name: clerk.trouble for name, clerk in self._clerks.items() if clerk.trouble is not None}
         return Summary(closed, dict(blocked), self._inbox.open())

@@ -84,8 +84,9 @@ SELECT statement_timestamp() AS now, c.at, c.read_at, coalesce(c.backlog, 0) AS 
   FROM (SELECT 1) one LEFT JOIN sync.cursor c ON c.name = :name
 """)
 
-# Found by earlier automation runs: unsettled in one that nobody works on any more, or deferred. Of whom nothing is kept
-# any more, nothing can be synced. Runs are looked at before their items: each one once, however many items it has.
+# Found by earlier automation runs: unsettled in one that nobody works on any more, or deferred; or deferred when a
+# webhook brought them. Of whom nothing is kept any more, nothing can be synced. Runs are looked at before their items:
+# each one once, however many items it has.
 _LEFT_OVER = sa.text(f"""
 WITH silent AS MATERIALIZED (
     SELECT r.run_id FROM sync.sync_run r
@@ -103,7 +104,8 @@ WITH silent AS MATERIALIZED (
      UNION
     SELECT o.prospect_key
       FROM sync.sync_run r JOIN sync.outcome o USING (run_id)
-     WHERE {_MINE} AND r.trigger = '{AUTOMATION}' AND r.run_id <> :run_id AND o.outcome = 'deferred'
+     WHERE {_MINE} AND r.trigger IN ('{AUTOMATION}', 'fulfillment') AND r.run_id <> :run_id
+       AND o.outcome = 'deferred'
 )
 SELECT p.prospect_key FROM found JOIN sync.prospect p USING (prospect_key) {_LAST}
  WHERE {_IS_DUE} AND p.payload <> '{{}}' ORDER BY p.prospect_key
@@ -179,7 +181,8 @@ class Due(LedgerPart):
         return [found for found in page if found.revision > kept.get(found.prospect_id, found.revision)]
 
     def left_over(self, action: str, organization_id: UUID, silent_s: float, except_run: UUID) -> list[int]:
-        """The keys of the prospects that earlier automation runs have found and that are due.
+        """The keys of the prospects that are due, of those that earlier automation runs have found, or that a webhook
+        brought and its run deferred.
 
         Args:
             silent_s: a run that nobody has touched for so long has no worker left.

@@ -35,6 +35,15 @@ RETURNING run_id
 """)
 
 
+_PUT_BY = sa.text("""
+SELECT p.prospect_id, coalesce(o.reason, '') AS reason
+  FROM sync.outcome o JOIN sync.prospect p USING (prospect_key)
+ WHERE o.run_id = :run_id AND o.outcome = 'deferred' AND coalesce(o.reason, '') <> ALL(CAST(:but_for AS text[]))
+   AND p.source = :source
+   AND p.prospect_id = ANY(ARRAY(SELECT json_array_elements_text(CAST(:prospect_ids AS json))))
+""")
+
+
 class Enlisting(LedgerPart):
     """The part of the ledger that only the fulfillment worker needs."""
 
@@ -58,6 +67,15 @@ class Enlisting(LedgerPart):
             connection.execute(DISCOVERED, {"run_id": run_id})
 
         self._database.run("enlist", work)
+
+    def put_by(
+        self, run_id: UUID, source: str, prospect_ids: Collection[str], but_for: Collection[str]
+    ) -> dict[str, str]:
+        """Prospect id -> why the run has deferred it; for those of these prospects that it has, `but_for` reasons."""
+        given = {"run_id": run_id, "source": source, "prospect_ids": rows_json(list(prospect_ids))}
+        given["but_for"] = sorted(but_for)
+        found = self._database.run("read what is deferred", lambda c: c.execute(_PUT_BY, given).all())
+        return {row.prospect_id: row.reason for row in found}
 
     def touch_runs(self, run_ids: Collection[UUID]) -> None:
         """Somebody is there for these runs, though there may be nothing to do."""

@@ -20,6 +20,7 @@ from dynamics.store.transactions import WAITS_S, Transactions
 
 CHANNEL = "dynamics_inbox"
 SORTED_AT_ONCE = 500
+NOT_ANSWERED = "not_answered"  # the code of errands whose action is gone
 
 _COLUMNS = "source, delivery_id, type, prospect_source, prospect_ids, event_ids, form_ids, action, whole"
 
@@ -67,16 +68,25 @@ WITH taken AS (
     UPDATE sync.webhook_errand e
        SET lease_until = statement_timestamp() + make_interval(secs => :lease_s), attempts = e.attempts + 1
       FROM taken WHERE e.source = taken.source AND e.delivery_id = taken.delivery_id AND e.action = taken.action
-    RETURNING e.source, e.delivery_id, e.attempts
+    RETURNING e.source, e.delivery_id, e.attempts, e.code
 )
-SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, leased.attempts
+SELECT {", ".join(f"d.{name}" for name in _COLUMNS.split(", "))}, leased.attempts, leased.code
   FROM leased JOIN sync.webhook_delivery d USING (source, delivery_id) ORDER BY d.received_at
 """)  # noqa: S608 - a constant
 
 _KEYS = """json_to_recordset(CAST(:keys AS json)) AS k (source text, delivery_id text)
  WHERE e.source = k.source AND e.delivery_id = k.delivery_id AND e.action = :action"""
 
-_DONE = sa.text(f"UPDATE sync.webhook_errand e SET done_at = now(), lease_until = NULL, code = NULL FROM {_KEYS}")  # noqa: S608
+# Who finishes errands of the same deliveries waits here, so that the last one sees that it is the last.
+_LOCK = sa.text("""
+SELECT 1 FROM sync.webhook_delivery d
+ WHERE (d.source, d.delivery_id) IN (
+       SELECT k.source, k.delivery_id
+         FROM json_to_recordset(CAST(:keys AS json)) AS k (source text, delivery_id text))
+ ORDER BY d.source, d.delivery_id FOR UPDATE
+""")
+
+_DONE = sa.text(f"UPDATE sync.webhook_errand e SET done_at = now(), lease_until = NULL, code = :code FROM {_KEYS}")  # noqa: S608
 
 _CLOSE = sa.text("""
 UPDATE sync.webhook_delivery d SET state = 'done', handled_at = now()
@@ -93,22 +103,29 @@ UPDATE sync.webhook_errand e SET lease_until = statement_timestamp() + make_inte
 
 _PUT_OFF = sa.text(f"""
 UPDATE sync.webhook_errand e
-   SET lease_until = NULL, code = :code, available_at = statement_timestamp() + make_interval(secs => :after_s)
+   SET lease_until = NULL, code = :code, available_at = statement_timestamp() + make_interval(secs => :after_s),
+       attempts = CASE WHEN e.code IS NOT DISTINCT FROM :code THEN e.attempts ELSE 1 END
   FROM {_KEYS} AND e.done_at IS NULL
 """)  # noqa: S608 - a constant
 
-_DROP = sa.text("""
-WITH dropped AS (
-    UPDATE sync.webhook_errand SET done_at = now(), lease_until = NULL, code = 'not_answered'
-     WHERE action = :action AND done_at IS NULL RETURNING source, delivery_id
-), closed AS (
-    UPDATE sync.webhook_delivery d SET state = 'done', handled_at = now()
-      FROM dropped WHERE d.source = dropped.source AND d.delivery_id = dropped.delivery_id AND d.state = 'sorted'
-       AND NOT EXISTS (SELECT 1 FROM sync.webhook_errand e WHERE e.source = d.source AND e.delivery_id = d.delivery_id
-                          AND e.done_at IS NULL AND e.action <> :action)
-)
-SELECT 1 FROM dropped
-""")
+_MISS = sa.text(f"""
+UPDATE sync.webhook_errand
+   SET code = '{NOT_ANSWERED}', available_at = statement_timestamp() + make_interval(secs => :gone_s)
+ WHERE action = :action AND done_at IS NULL AND code IS DISTINCT FROM '{NOT_ANSWERED}'
+   AND (lease_until IS NULL OR lease_until <= statement_timestamp())
+""")  # noqa: S608 - a constant
+
+_GONE = sa.text(f"""
+SELECT source, delivery_id FROM sync.webhook_errand
+ WHERE action = :action AND done_at IS NULL AND code = '{NOT_ANSWERED}' AND available_at <= statement_timestamp()
+ LIMIT :size
+""")  # noqa: S608 - a constant
+
+_BACK = sa.text(f"""
+UPDATE sync.webhook_errand SET code = NULL, available_at = statement_timestamp()
+ WHERE action = ANY(ARRAY(SELECT json_array_elements_text(CAST(:actions AS json))))
+   AND done_at IS NULL AND code = '{NOT_ANSWERED}'
+""")  # noqa: S608 - a constant
 
 _OPEN = sa.text(
     "SELECT action, count(*) AS errands FROM sync.webhook_errand WHERE done_at IS NULL GROUP BY action ORDER BY action"
@@ -117,10 +134,15 @@ _OPEN = sa.text(
 
 @dataclass(frozen=True)
 class Errand:
-    """A delivery as one action has it to do, for the `attempts`-th time."""
+    """A delivery as one action has it to do, for the `attempts`-th time since it was put off for `code`."""
 
     delivery: Delivery
     attempts: int
+    code: str | None = None
+
+    def tries(self, code: str) -> int:
+        """How often it has come to nothing for this reason, one after the other, this time included."""
+        return self.attempts if code == self.code else 1
 
 
 class Inbox:
@@ -180,15 +202,13 @@ class Inbox:
         given = {"action": action, "size": size, "lease_s": lease_s}
 
         def work(connection: sa.Connection) -> list[Errand]:
-            return [Errand(_delivery(row), row.attempts) for row in connection.execute(_TAKE, given)]
+            return [Errand(_delivery(row), row.attempts, row.code) for row in connection.execute(_TAKE, given)]
 
         return self._database.run("take errands", work)
 
-    def done(self, action: str, errands: Sequence[Errand]) -> None:
-        """These need not be run again."""
-        self._on(
-            action, errands, "finish errands", lambda c, given: (c.execute(_DONE, given), c.execute(_CLOSE, given))
-        )
+    def done(self, action: str, errands: Sequence[Errand], code: str | None = None) -> None:
+        """These need not be run again. `code`: a word for why, where they were not done."""
+        self._on(action, errands, "finish errands", lambda c, given: _finish(c, given | {"code": code}))
 
     def extend(self, action: str, errands: Sequence[Errand], lease_s: float) -> None:
         """Keep the errands for so long from now."""
@@ -199,9 +219,31 @@ class Inbox:
         more = {"after_s": after_s, "code": code}
         self._on(action, errands, "put off errands", lambda c, given: c.execute(_PUT_OFF, given | more))
 
+    def miss(self, action: str, gone_s: float) -> int:
+        """Nobody answers for this action at the moment: its errands wait, for so long from when they were missed first.
+        Returns how many were missed now."""
+        given = {"action": action, "gone_s": gone_s}
+        return self._database.run("miss an action", lambda c: c.execute(_MISS, given).rowcount)
+
+    def back(self, actions: Collection[str]) -> int:
+        """These answer: what was missed of theirs is due at once. Returns how many errands that are."""
+        given = {"actions": rows_json(sorted(actions))}
+        return self._database.run("take an action back", lambda c: c.execute(_BACK, given).rowcount)
+
     def drop(self, action: str) -> int:
-        """Close the errands of an action that answers deliveries no more. Returns how many there were."""
-        return self._database.run("drop errands", lambda c: len(c.execute(_DROP, {"action": action}).all()))
+        """Close the errands of an action that have been missed for as long as `miss` has said. Returns how many."""
+
+        def work(connection: sa.Connection) -> int:
+            gone = connection.execute(_GONE, {"action": action, "size": SORTED_AT_ONCE}).mappings().all()
+            if gone:
+                keys = rows_json([dict(row) for row in gone])
+                _finish(connection, {"action": action, "keys": keys, "code": NOT_ANSWERED})
+            return len(gone)
+
+        dropped = 0
+        while found := self._database.run("drop errands", work):
+            dropped += found
+        return dropped
 
     def open(self) -> dict[str, int]:
         """How many errands each action has to do."""
@@ -218,6 +260,11 @@ class Inbox:
             return
         given: dict[str, object] = {"action": action, "keys": rows_json([_key(each.delivery) for each in errands])}
         self._database.run(operation, lambda connection: work(connection, given))
+
+
+def _finish(connection: sa.Connection, given: dict[str, object]) -> None:
+    for statement in (_LOCK, _DONE, _CLOSE):
+        connection.execute(statement, given)
 
 
 def _key(delivery: Delivery) -> dict[str, str]:

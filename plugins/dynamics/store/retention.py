@@ -127,8 +127,11 @@ _DROP_RUN = sa.text("DELETE FROM sync.sync_run WHERE run_id = :run_id")
 _TRIM_DELIVERIES = sa.text("""
 DELETE FROM sync.webhook_delivery
  WHERE ctid = ANY(ARRAY(
-       SELECT ctid FROM sync.webhook_delivery
-        WHERE received_at < statement_timestamp() - make_interval(days => :days) AND handled_at IS NOT NULL
+       SELECT ctid FROM sync.webhook_delivery d
+        WHERE received_at < statement_timestamp() - make_interval(days => :days)
+          AND (handled_at IS NOT NULL OR state = 'sorted' AND NOT EXISTS (
+               SELECT 1 FROM sync.webhook_errand e
+                WHERE e.source = d.source AND e.delivery_id = d.delivery_id AND e.done_at IS NULL))
         LIMIT :size FOR UPDATE SKIP LOCKED))
 """)
 

@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import json
 import logging
+import shutil
 
 import pytest
 import sqlalchemy as sa
 
+from dynamics.core.fulfillment import Listener
+from dynamics.errors import ConfigurationError
 from tests.contract.fulfillment.conftest import Shop, serving
 from tests.contract.web.posting import prospect, submission
 
@@ -86,17 +90,75 @@ def test_an_action_asked_for_by_name_runs_whatever_it_answers_and_again_when_ask
     assert shop.outcomes() == outcomes
 
 
-def test_a_prospect_that_is_gone_is_not_synced_and_one_nobody_knows_asks_for_nothing(shop: Shop) -> None:
+def test_a_prospect_that_is_gone_is_not_synced(shop: Shop) -> None:
     shop.action()
     seeded(shop, "1")
     shop.sandbox.control("POST", "capture/edit", {"action": "erase", "id": "pro_00000001"})
     with serving(shop) as worker:
         shop.deliver("msg_1", "prospect.deleted", {"id": "pro_00000001", "revision": 2})
-        shop.deliver("msg_2", "submission.created", submission("9"))
         worker.wait()
         worker.stop()
     assert shop.outcomes() == [("booth", "pro_00000001", "skipped")]
     assert shop.leads() == []
+
+
+def test_a_prospect_that_its_source_does_not_know_yet_is_looked_up_again_and_given_up_in_the_end(shop: Shop) -> None:
+    shop.action()
+    unknown = "SELECT 1 FROM sync.webhook_errand WHERE code = 'unknown_prospect' AND done_at IS NULL"
+    with serving(shop) as worker:
+        for name in ("1", "9"):
+            shop.deliver(f"msg_{name}", "submission.created", submission(name))
+        worker.wait(lambda: len(shop.rows(unknown)) == 2)
+        seeded(shop, "1")
+        shop.let_pass()
+        worker.wait(lambda: len(shop.outcomes()) == 1)
+        assert shop.states()["msg_9"] == "sorted"
+        shop.let_pass(", attempts = 7")
+        worker.wait()
+        worker.stop()
+    assert shop.outcomes() == [("booth", "pro_00000001", "created")]
+    assert shop.rows("SELECT delivery_id, code FROM sync.webhook_errand ORDER BY 1") == [
+        {"delivery_id": "msg_1", "code": None},
+        {"delivery_id": "msg_9", "code": "unknown_prospect"},
+    ]
+
+
+def test_a_source_that_lets_nobody_in_holds_up_only_what_must_be_looked_up_there(shop: Shop) -> None:
+    shop.action()
+    seeded(shop, "1")
+    right = shop.environment["AIRFLOW_CONN_CAPTELLO_DEFAULT"]
+    shop.environment["AIRFLOW_CONN_CAPTELLO_DEFAULT"] = json.dumps(json.loads(right) | {"password": "wrong"})
+    shop.deliver("msg_1", "submission.created", submission("1"))
+    shop.deliver("msg_2", "prospect.created", prospect("2"))
+    with serving(shop) as worker:
+        worker.wait(lambda: len(shop.outcomes()) == 1)
+        worker.wait(lambda: shop.rows("SELECT 1 FROM sync.webhook_errand WHERE code = 'source'") != [])
+        assert worker.stop().problems != []
+    with serving(shop) as worker:
+        shop.let_pass()
+        shop.environment["AIRFLOW_CONN_CAPTELLO_DEFAULT"] = right
+        worker.wait(lambda: shop.let_pass() or shop.all_done())
+        assert worker.stop().problems == []
+    assert {who: outcome for _, who, outcome in shop.outcomes()} == {
+        "pro_00000001": "created",
+        "pro_00000002": "created",
+    }
+
+
+def test_a_worker_that_begins_in_trouble_stays_and_serves_when_it_is_over(
+    shop: Shop, caplog: pytest.LogCaptureFixture
+) -> None:
+    shop.action()
+    user = shop.sandbox.ready["client_id"]
+    shop.sandbox.control("PUT", "settings", {"applications": {user: {"user": "disabled"}}})
+    shop.deliver("msg_1", "prospect.created", prospect("1"))
+    with serving(shop) as worker:
+        worker.wait(lambda: any("what webhooks brought stays due" in text for text in caplog.messages))
+        shop.sandbox.control("PUT", "settings", {"applications": {user: {"user": "enabled"}}})
+        shop.action()  # touched: tried again at once
+        worker.wait()
+        assert worker.stop().problems == []
+    assert len(shop.leads()) == 1
 
 
 def test_deliveries_that_no_action_answers_are_closed(shop: Shop) -> None:
@@ -195,16 +257,50 @@ def test_a_worker_ends_by_itself_when_its_time_is_up_and_closes_its_run(shop: Sh
     assert shop.rows("SELECT state FROM sync.sync_run") == [{"state": "succeeded"}]
 
 
-def test_errands_of_an_action_that_answers_no_more_are_closed(shop: Shop) -> None:
+def test_errands_of_an_action_that_answers_no_more_wait_for_it_a_day(shop: Shop) -> None:
     shop.action("booth")
     shop.action("gone", more="max_rejected_percent: many\n")
+    missed = "SELECT 1 FROM sync.webhook_errand WHERE code = 'not_answered' AND done_at IS NULL"
     with serving(shop) as worker:
         shop.deliver("msg_1", "prospect.created", prospect("1"))
         worker.wait(lambda: len(shop.outcomes()) == 1)
         (shop.folder / "actions/gone.yaml").unlink()
+        worker.wait(lambda: shop.rows(missed) != [])
+        shop.action("gone")
+        worker.wait()
+        assert {action for action, *_ in shop.outcomes()} == {"booth", "gone"}
+        worker.stop()
+    shop.deliver("msg_2", "prospect.created", prospect("2"))
+    shop.inbox.sort([Listener("booth"), Listener("gone")])
+    (shop.folder / "actions/gone.yaml").unlink()
+    with serving(shop) as worker:
+        worker.wait(lambda: shop.rows(missed + " AND available_at > now() + interval '23 h'") != [])
+        worker.wait(lambda: len(shop.outcomes()) == 3)
+        worker.stop()
+    shop.let_pass()
+    with serving(shop) as worker:
         worker.wait()
         worker.stop()
-    assert [action for action, *_ in shop.outcomes()] == ["booth"]
+    assert [action for action, *_ in shop.outcomes()].count("gone") == 1
+
+
+def test_without_any_action_nothing_is_sorted_and_the_worker_says_so(shop: Shop) -> None:
+    shop.deliver("msg_1", "prospect.created", prospect("1"))
+    with serving(shop) as worker, pytest.raises(ConfigurationError, match="holds no sync action"):
+        worker.future.result(30)
+    shop.action("booth")
+    with serving(shop) as worker:
+        worker.wait()
+        shutil.rmtree(shop.folder / "actions")
+        with pytest.raises(ConfigurationError, match="holds no sync action"):
+            worker.future.result(30)
+    shop.deliver("msg_2", "prospect.created", prospect("2"))
+    (shop.folder / "actions").mkdir()
+    shop.action("booth")
+    with serving(shop) as worker:
+        worker.wait()
+        worker.stop()
+    assert [outcome for *_, outcome in shop.outcomes()] == ["created"] * 2
 
 
 def test_an_action_that_is_taken_out_while_it_is_served_ends_nothing_and_comes_back_when_it_does(
@@ -229,3 +325,34 @@ def test_an_action_that_is_taken_out_while_it_is_served_ends_nothing_and_comes_b
     asked = {action: {who for a, who, _ in shop.outcomes() if a == action} for action in ("booth", "brief")}
     assert asked["booth"] == {f"pro_0000000{n}" for n in (1, 2, 3)}
     assert asked["brief"] == {"pro_00000001", "pro_00000003"}
+
+
+def test_what_is_deferred_for_a_passing_reason_is_not_done_until_it_has_passed(shop: Shop) -> None:
+    shop.action()
+    file = shop.folder / "mappings/drill/lead.csv"
+    file.write_text(file.read_text() + 'parentaccountid,company.name,"lookup(account.name, defer)",,,,\n')
+    with serving(shop) as worker:
+        shop.deliver("msg_1", "prospect.created", prospect("1", company={"name": "Northmoor"}))
+        worker.wait(lambda: shop.rows("SELECT 1 FROM sync.webhook_errand WHERE code IS NOT NULL") != [])
+        shop.deliver("msg_2", "prospect.updated", prospect("1", company={"name": "Northmoor"}))
+        worker.wait(lambda: len(shop.rows("SELECT 1 FROM sync.webhook_errand WHERE code IS NOT NULL")) == 2)
+        assert [outcome for *_, outcome in shop.outcomes()] == ["deferred"] * 2  # the second one was tried, too
+        assert shop.states() == {"msg_1": "sorted", "msg_2": "sorted"}
+        assert shop.rows(
+            "SELECT DISTINCT available_at > now() + interval '50 s' AS put_off FROM sync.webhook_errand"
+        ) == [{"put_off": True}]
+        shop.sandbox.control("POST", "seed", {"tables": {"account": [{"name": "Northmoor"}]}})
+        shop.let_pass()
+        worker.wait()
+        worker.stop()
+    assert [outcome for *_, outcome in shop.outcomes()] == ["deferred", "deferred", "created"]
+    assert len(shop.leads()) == 1
+
+
+def test_what_waits_for_its_next_revision_or_for_a_person_is_done(shop: Shop) -> None:
+    shop.action()
+    with serving(shop) as worker:
+        shop.deliver("msg_1", "prospect.created", prospect("1", status="on_hold"))
+        worker.wait()
+        worker.stop()
+    assert [outcome for *_, outcome in shop.outcomes()] == ["deferred"]

@@ -144,6 +144,15 @@ class TestDeferred:
         age(store, 24 * 60)
         assert left_over(ledger, store, automation_run(ledger)) == []
 
+    def test_what_a_webhook_brought_and_its_run_deferred_is_taken_up_too(
+        self, ledger: PostgresLedger, store: sa.Engine
+    ) -> None:
+        run = ledger.open_run(new_run(trigger="fulfillment"))
+        ledger.store_prospects(run.run_id, "captello", [prospect("a")])
+        settle(ledger, run, Outcome.DEFERRED, "no_answer")
+        age(store, 16)
+        assert left_over(ledger, store, automation_run(ledger)) == ["a"]
+
     def test_a_day_is_the_longest_wait(self, ledger: PostgresLedger, store: sa.Engine) -> None:
         first, second = automation_run(ledger), automation_run(ledger)
         read(ledger, first, "a")

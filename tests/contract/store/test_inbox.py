@@ -12,6 +12,7 @@ from dynamics.core.fulfillment import Delivery, Listener, Repeats, Scene
 from dynamics.store.bell import Bell
 from dynamics.store.inbox import CHANNEL, Inbox
 from tests.contract.store.samples import prospect, rows
+from tests.drills.watching import wait_for
 
 BOOTH, ALL = Listener("booth", form_ids=frozenset({"f1"})), Listener("all")
 
@@ -99,10 +100,25 @@ def test_two_workers_never_take_the_same_errand(inbox: Inbox, store: sa.Engine) 
     assert len({errand.delivery.delivery_id for errand in taken}) == len(taken) == 60
 
 
+def test_an_action_that_is_missed_keeps_its_errands_for_a_time_and_has_them_again_when_it_is_back(
+    inbox: Inbox, store: sa.Engine
+) -> None:
+    inbox.accept(delivery())
+    inbox.sort([BOOTH])
+    held = inbox.take("booth", 10, 60.0)
+    assert inbox.miss("booth", 3600.0) == 0  # somebody has it in hand
+    inbox.put_off("booth", held, 0.0, None)
+    assert (inbox.miss("booth", 3600.0), inbox.miss("booth", 3600.0)) == (1, 0)
+    assert (inbox.drop("booth"), inbox.take("booth", 10, 60.0)) == (0, [])
+    assert (inbox.back(["other"]), inbox.back(["booth", "other"])) == (0, 1)
+    assert len(inbox.take("booth", 10, 60.0)) == 1
+
+
 def test_dropped_errands_leave_those_of_others(inbox: Inbox, store: sa.Engine) -> None:
     for number, form in ((1, "f1"), (2, "f2")):
         inbox.accept(delivery(number, form))
     inbox.sort([BOOTH, ALL])
+    assert inbox.miss("all", 0.0) == 2
     assert inbox.drop("all") == 2
     assert states(store) == ["sorted", "done"]
     assert inbox.open() == {"booth": 1}
@@ -122,3 +138,26 @@ def test_the_bell_rings_for_work_and_for_nothing_else(inbox: Inbox, store: sa.En
     assert slept.is_set()
     assert bell.wait(0.0)  # there again
     bell.close()
+
+
+def test_two_actions_that_finish_at_once_leave_no_delivery_open(inbox: Inbox, store: sa.Engine) -> None:
+    inbox.accept(delivery())
+    inbox.sort([BOOTH, ALL])
+    booth, everything = inbox.take("booth", 10, 60.0), inbox.take("all", 10, 60.0)
+    holding, other = threading.Event(), []
+    waiting = "SELECT 1 FROM pg_stat_activity WHERE datname = current_database() AND wait_event_type = 'Lock'"
+
+    def hold(_: sa.Connection) -> None:
+        """The first of them to commit waits until the other one has finished, or waits for it."""
+        if not holding.is_set():
+            holding.set()
+            assert wait_for(lambda: other and (other[0].done() or rows(store, waiting)), 10.0)
+
+    sa.event.listen(store, "commit", hold)
+    with ThreadPoolExecutor(2) as threads:
+        first = threads.submit(inbox.done, "booth", booth)
+        assert holding.wait(10.0)
+        other.append(threads.submit(inbox.done, "all", everything))
+        first.result(20.0)
+        other[0].result(20.0)
+    assert (states(store), inbox.open()) == (["done"], {})

@@ -246,6 +246,19 @@ def test_deliveries_that_nobody_has_handled_are_kept(ledger: PostgresLedger, sto
     assert one(store, "SELECT delivery_id FROM sync.webhook_delivery")["delivery_id"] == "waiting"
 
 
+def test_a_sorted_delivery_is_kept_as_long_as_an_errand_of_it_is_open(ledger: PostgresLedger, store: sa.Engine) -> None:
+    with store.begin() as connection:
+        deliveries = "INSERT INTO sync.webhook_delivery (source, delivery_id, state) VALUES "
+        connection.execute(sa.text(deliveries + "('c', 'open', 'sorted'), ('c', 'left', 'sorted')"))
+        errands = "INSERT INTO sync.webhook_errand (source, delivery_id, action, done_at) VALUES "
+        connection.execute(
+            sa.text(errands + "('c', 'open', 'a', now()), ('c', 'open', 'b', NULL), ('c', 'left', 'a', now())")
+        )
+    age(store, 8)
+    assert [ledger.trim_deliveries(7, 10) for _ in range(2)] == [1, 0]
+    assert one(store, "SELECT delivery_id FROM sync.webhook_delivery")["delivery_id"] == "open"
+
+
 def test_silent_runs_of_all_accounts_are_closed_one_by_one(ledger: PostgresLedger, run: Run, store: sa.Engine) -> None:
     other = ledger.open_run(new_run(account="other", organization_id=uuid4()))
     for each in (run, other):

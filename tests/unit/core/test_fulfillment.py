@@ -12,6 +12,7 @@ from dynamics.core.fulfillment import (
     Scene,
     answering,
     is_full,
+    pause_s,
     scene_of_prospect,
 )
 
@@ -69,3 +70,7 @@ def test_a_prospect_was_captured_where_its_submissions_were_and_one_that_is_gone
 )
 def test_a_run_is_full_by_age_or_by_number(has: int, age_s: float, expected: bool) -> None:
     assert is_full(has, age_s) is expected
+
+
+def test_a_pause_doubles_from_the_first_to_the_longest() -> None:
+    assert [pause_s(attempts) for attempts in (0, 1, 2, 3, 6, 7, 500)] == [60, 60, 120, 240, 1920, 3600, 3600]
