@@ -358,3 +358,13 @@ def test_what_waits_for_its_next_revision_or_for_a_person_is_done(shop: Shop) ->
         worker.wait()
         worker.stop()
     assert [outcome for *_, outcome in shop.outcomes()] == ["deferred"]
+
+
+def test_each_action_has_a_thread_however_many_there_are(shop: Shop) -> None:
+    for number in range(34):
+        shop.action(f"broken{number}", more="max_rejected_percent: many\n")
+    shop.action("last")
+    with serving(shop) as worker:
+        shop.deliver("msg_1", "prospect.created", prospect("1"))
+        worker.wait(lambda: len(shop.outcomes()) == 1)
+        worker.stop()

@@ -161,3 +161,14 @@ def test_two_actions_that_finish_at_once_leave_no_delivery_open(inbox: Inbox, st
         first.result(20.0)
         other[0].result(20.0)
     assert (states(store), inbox.open()) == (["done"], {})
+
+
+def test_a_bell_that_gets_no_connection_looks_from_time_to_time(store: sa.Engine) -> None:
+    engine, slept = sa.create_engine(store.url, pool_size=1, max_overflow=0, pool_timeout=0.05), threading.Event()
+    bell = Bell(engine, CHANNEL, lambda _: slept.set())
+    with engine.connect():
+        assert not bell.wait(0.0)
+    assert slept.is_set()
+    assert bell.wait(0.0)
+    bell.close()
+    engine.dispose()
