@@ -55,7 +55,7 @@ class WebhookTemplate:
         token: last part of the address. addresses: who may call.
         fields: JSON pointer into the body -> one of `FIELDS`, or `custom.<key>`.
         proxies: how many of ours stand before the API server; only these are believed who they say has called.
-        repeat_window_s: the same body again within so long is a repetition.
+        repeat_window_s: the same body again within so long is a repetition, if no other of this prospect came since.
     """
 
     token: SecretStr
@@ -84,7 +84,8 @@ class WebhookTemplate:
 
 
 def read_template(source: str, template: WebhookTemplate, body: bytes, content_type: str, now: datetime) -> Accepted:
-    """The prospect that a body makes, by the template's map. The same body gives the same delivery within a window.
+    """The prospect that a body makes, by the template's map. The same body again within the window is a repetition,
+    unless another one of this prospect has come since.
 
     Raises:
         ContractError: it is no form or JSON object, or makes no prospect. The text repeats no value.
@@ -96,19 +97,19 @@ def read_template(source: str, template: WebhookTemplate, body: bytes, content_t
     fault = shape_fault(prospect)
     if fault is not None or not _is_id(known.get("id", "")):
         raise ContractError("read", "webhook", detail=fault or "'id' is empty, too long, or has odd characters")
-    window = int(now.timestamp() // template.repeat_window_s)
-    this, before = (f"template-{number}-{sha256(body).hexdigest()}" for number in (window, window - 1))
     found = sourced(prospect)
+    series = f"template-{sha256(found.prospect_id.encode()).hexdigest()[:32]}-"
+    mark = f"-{sha256(body).hexdigest()}"
     delivery = Delivery(
         source=source,
-        delivery_id=this,
+        delivery_id=f"{series}{found.revision:014d}{mark}",
         type="template",
         prospect_source=SOURCE,
         prospect_ids=(found.prospect_id,),
         scene=scene_of_prospect(prospect),
         whole=True,
     )
-    return Accepted(delivery, (found,), Repeats(before, template.repeat_window_s))
+    return Accepted(delivery, (found,), Repeats(series, mark, template.repeat_window_s))
 
 
 def _is_id(text: str) -> bool:

@@ -49,9 +49,11 @@ class Delivery:
 
 @dataclass(frozen=True)
 class Repeats:
-    """Another id that makes a delivery a repetition, if it came so many seconds ago at most."""
+    """What makes a delivery a repetition: the last one of its series has the same mark, and came so many seconds ago
+    at most. Ids of a series begin with `series` and rise, number first; they end with `mark`."""
 
-    delivery_id: str
+    series: str
+    mark: str
     within_s: float
 
 

@@ -13,6 +13,7 @@ import time
 from collections import Counter
 from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextlib import ExitStack
 from dataclasses import dataclass, field
 
 from dynamics.assembly import SyncService
@@ -35,7 +36,6 @@ MISSED_LOOK_S = 60.0
 NO_ACTIONS = Fault(
     "actions", None, "holds no sync action, or is not there.", "Bring the include folder back; webhooks wait meanwhile."
 )
-MOST_ACTIONS = 32  # served at once
 
 
 @dataclass
@@ -92,7 +92,7 @@ class Worker:
         """
         ends_at = None if lasts_s is None else time.monotonic() + lasts_s
         bell = Bell(self._service.audit, CHANNEL, self._service.clock.sleep)
-        with ThreadPoolExecutor(MOST_ACTIONS, thread_name_prefix="clerk") as threads:
+        with ExitStack() as threads:  # one for each clerk: none may wait for another to end
             try:
                 kept_at = time.monotonic()
                 while not self._is_over(ends_at):
@@ -128,7 +128,7 @@ class Worker:
             log.info("%d deliveries that no action answers", unanswered)
         return counted.keys() & self._clerks.keys()
 
-    def _look_at_files(self, threads: ThreadPoolExecutor) -> None:
+    def _look_at_files(self, threads: ExitStack) -> None:
         """New actions get a clerk. One that answers no more may be back soon: what it has to do stays open for a day.
 
         Raises:
@@ -143,14 +143,15 @@ class Worker:
             self._missed_at = time.monotonic()
             self._see_to_missed()
 
-    def _read_files(self, threads: ThreadPoolExecutor) -> None:
+    def _read_files(self, threads: ExitStack) -> None:
         if not list_actions(self._service.include):
             raise ConfigurationError([NO_ACTIONS])
         self._listeners = read_listeners(self._service.include)
         for name in [name for name in self._listeners if name not in self._clerks]:
             clerk = Clerk(self._service, self._inbox, request_of(name, *self._dag), f"{self._name} {name}")
             self._clerks[name] = clerk
-            self._working[name] = threads.submit(clerk.work, self._ending)
+            thread = threads.enter_context(ThreadPoolExecutor(1, thread_name_prefix="clerk"))
+            self._working[name] = thread.submit(clerk.work, self._ending)
         if back := self._inbox.back(self._listeners.keys()):
             log.info("%d deliveries were missed by actions that answer again: they are due", back)
         log.info("worker %s: webhooks are answered by %s", self._name, ", ".join(self._listeners) or "no action")

@@ -14,6 +14,7 @@ import psycopg
 import sqlalchemy as sa
 from psycopg import sql
 from sqlalchemy.exc import DBAPIError
+from sqlalchemy.exc import TimeoutError as PoolTimeoutError
 
 log = logging.getLogger("dynamics.store")
 
@@ -35,7 +36,7 @@ class Bell:
                 self._listening = self._connect()
                 return True  # what came before that was not heard
             return any(True for _ in self._listening.notifies(timeout=seconds, stop_after=1))
-        except (DBAPIError, psycopg.Error) as error:
+        except (DBAPIError, PoolTimeoutError, psycopg.Error) as error:
             if not self._told:
                 log.warning("not listening for webhooks, looking from time to time (%s)", type(error).__name__)
             self._told = True

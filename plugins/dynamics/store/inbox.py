@@ -30,10 +30,17 @@ SELECT :source, :delivery_id, :type, :prospect_source, CAST(:prospect_ids AS tex
        CAST(:form_ids AS text[]), CAST(:action AS text), CAST(:whole AS boolean), CAST(:state AS text),
        CASE WHEN CAST(:state AS text) = 'ignored' THEN now() END
  WHERE NOT EXISTS (
-       SELECT 1 FROM sync.webhook_delivery WHERE source = :source AND delivery_id = CAST(:repeats AS text)
-          AND received_at > now() - make_interval(secs => :within_s))
+       SELECT 1 FROM (
+           SELECT delivery_id, received_at FROM sync.webhook_delivery
+            WHERE source = :source AND delivery_id >= CAST(:series AS text) || '0'
+              AND delivery_id < CAST(:series AS text) || 'z' AND starts_with(delivery_id, CAST(:series AS text))
+            ORDER BY delivery_id DESC LIMIT 1) last
+        WHERE last.received_at > now() - make_interval(secs => :within_s)
+          AND right(last.delivery_id, length(CAST(:mark AS text))) = CAST(:mark AS text))
 ON CONFLICT (source, delivery_id) DO NOTHING
 """)  # noqa: S608 - a constant
+
+_ONE_BY_ONE = sa.text("SELECT pg_advisory_xact_lock(hashtextextended(CAST(:series AS text), 0))")
 
 _WAKE = sa.text(f"NOTIFY {CHANNEL}")
 
@@ -165,11 +172,14 @@ class Inbox:
             "event_ids": sorted(scene.event_ids) if scene is not None else None,
             "form_ids": sorted(scene.form_ids) if scene is not None else None,
             "state": "due" if delivery.prospect_ids else "ignored",
-            "repeats": repeats.delivery_id if repeats is not None else None,
+            "series": repeats.series if repeats is not None else None,
+            "mark": repeats.mark if repeats is not None else None,
             "within_s": repeats.within_s if repeats is not None else 0.0,
         }
 
         def work(connection: sa.Connection) -> bool:
+            if repeats is not None:
+                connection.execute(_ONE_BY_ONE, row)
             if not connection.execute(_ACCEPT, row).rowcount:
                 return False
             if prospects:

@@ -111,8 +111,8 @@ def test_a_prospect_that_its_source_does_not_know_yet_is_looked_up_again_and_giv
         worker.wait(lambda: len(shop.rows(unknown)) == 2)
         seeded(shop, "1")
         shop.let_pass()
-        worker.wait(lambda: len(shop.outcomes()) == 1)
-        assert shop.states()["msg_9"] == "sorted"
+        worker.wait(lambda: len(shop.rows(unknown + " AND lease_until IS NULL AND available_at > now()")) == 1)
+        assert shop.states() == {"msg_1": "done", "msg_9": "sorted"}
         shop.let_pass(", attempts = 7")
         worker.wait()
         worker.stop()
@@ -145,14 +145,16 @@ def test_a_source_that_lets_nobody_in_holds_up_only_what_must_be_looked_up_there
     }
 
 
-def test_a_worker_that_begins_in_trouble_stays_and_serves_when_it_is_over(
+def test_a_worker_that_has_served_nothing_yet_stays_in_trouble_and_serves_when_it_is_over(
     shop: Shop, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.set_level(logging.INFO, logger="dynamics")
     shop.action()
     user = shop.sandbox.ready["client_id"]
-    shop.sandbox.control("PUT", "settings", {"applications": {user: {"user": "disabled"}}})
-    shop.deliver("msg_1", "prospect.created", prospect("1"))
     with serving(shop) as worker:
+        worker.wait(lambda: "booth: ready" in caplog.messages)
+        shop.sandbox.control("PUT", "settings", {"applications": {user: {"user": "disabled"}}})
+        shop.deliver("msg_1", "prospect.created", prospect("1"))
         worker.wait(lambda: any("what webhooks brought stays due" in text for text in caplog.messages))
         shop.sandbox.control("PUT", "settings", {"applications": {user: {"user": "enabled"}}})
         shop.action()  # touched: tried again at once
@@ -356,3 +358,13 @@ def test_what_waits_for_its_next_revision_or_for_a_person_is_done(shop: Shop) ->
         worker.wait()
         worker.stop()
     assert [outcome for *_, outcome in shop.outcomes()] == ["deferred"]
+
+
+def test_each_action_has_a_thread_however_many_there_are(shop: Shop) -> None:
+    for number in range(34):
+        shop.action(f"broken{number}", more="max_rejected_percent: many\n")
+    shop.action("last")
+    with serving(shop) as worker:
+        shop.deliver("msg_1", "prospect.created", prospect("1"))
+        worker.wait(lambda: len(shop.outcomes()) == 1)
+        worker.stop()

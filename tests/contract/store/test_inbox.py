@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 
 import pytest
 import sqlalchemy as sa
@@ -38,12 +39,19 @@ def test_a_delivery_is_accepted_once_also_by_many_at_once(inbox: Inbox, store: s
     assert states(store) == ["due"]
 
 
-def test_another_id_makes_it_a_repetition_within_its_time(inbox: Inbox, store: sa.Engine) -> None:
-    assert inbox.accept(delivery(1))
-    assert not inbox.accept(delivery(2), repeats=Repeats("msg_1", 300.0))
+def test_the_last_of_a_series_makes_the_same_again_a_repetition_within_its_time(inbox: Inbox, store: sa.Engine) -> None:
+    def call(number: int, mark: str, series: str = "series-1-") -> bool:
+        called = replace(delivery(), delivery_id=f"{series}{number:03}-{mark}")
+        return inbox.accept(called, repeats=Repeats(series, f"-{mark}", 300.0))
+
+    assert [call(1, "a"), call(2, "a"), call(2, "a", "series-2-")] == [True, False, True]
+    assert [call(3, "b"), call(4, "a"), call(5, "a")] == [True, True, False]  # it has been something else meanwhile
     with store.begin() as connection:
         connection.execute(sa.text("UPDATE sync.webhook_delivery SET received_at = now() - interval '301 s'"))
-    assert inbox.accept(delivery(2), repeats=Repeats("msg_1", 300.0))
+    assert call(6, "a")
+    with ThreadPoolExecutor(6) as threads:
+        told = list(threads.map(lambda number: call(number, "c"), range(10, 22)))
+    assert told.count(True) == 1
 
 
 def test_each_action_that_answers_gets_an_errand_and_what_nobody_answers_is_closed(
@@ -161,3 +169,14 @@ def test_two_actions_that_finish_at_once_leave_no_delivery_open(inbox: Inbox, st
         first.result(20.0)
         other[0].result(20.0)
     assert (states(store), inbox.open()) == (["done"], {})
+
+
+def test_a_bell_that_gets_no_connection_looks_from_time_to_time(store: sa.Engine) -> None:
+    engine, slept = sa.create_engine(store.url, pool_size=1, max_overflow=0, pool_timeout=0.05), threading.Event()
+    bell = Bell(engine, CHANNEL, lambda _: slept.set())
+    with engine.connect():
+        assert not bell.wait(0.0)
+    assert slept.is_set()
+    assert bell.wait(0.0)
+    bell.close()
+    engine.dispose()

@@ -98,17 +98,18 @@ def test_what_makes_no_prospect_is_refused_without_a_word_of_it(content: Any, co
     assert "ines" not in str(caught.value)
 
 
-def test_the_same_body_is_the_same_delivery_within_its_window_and_names_the_one_before() -> None:
+def test_calls_about_a_prospect_are_a_series_that_rises_and_tells_bodies_apart() -> None:
     content = {"ProspectId": "7", "Email": "ines@mail.example"}
-    first, soon, later = (
-        read(content),
-        read(content, now=NOW + timedelta(seconds=60)),
-        read(content, now=NOW + timedelta(minutes=5)),
-    )
-    assert first.delivery.delivery_id == soon.delivery.delivery_id != later.delivery.delivery_id
-    assert later.repeats.delivery_id == first.delivery.delivery_id
-    assert read({**content, "Email": "x@mail.example"}).delivery.delivery_id != first.delivery.delivery_id
-    assert later.prospects[0].revision > first.prospects[0].revision
+    first, again = read(content), read(content, now=NOW + timedelta(seconds=60))
+    changed = read({**content, "Email": "x@mail.example"}, now=NOW + timedelta(seconds=90))
+    other = read({**content, "ProspectId": "8"})
+    assert first.repeats == again.repeats
+    assert (first.repeats.series == changed.repeats.series, first.repeats.mark == changed.repeats.mark) == (True, False)
+    assert other.repeats.series != first.repeats.series
+    ids = [each.delivery.delivery_id for each in (first, again, changed)]
+    assert ids == sorted(ids)
+    assert all(name.startswith(first.repeats.series) for name in ids)
+    assert again.prospects[0].revision > first.prospects[0].revision
 
 
 @pytest.mark.parametrize(
