@@ -19,6 +19,7 @@ os.environ |= {
     "DYNAMICS_SYNC_INCLUDE": str(ROOT / "include"),
 }
 os.environ.pop("DYNAMICS_SYNC_KILL", None)
+os.environ.pop("COLUMNS", None)  # of whoever runs the tests: what is printed has the width that a test asks for
 
 settings.register_profile("tests", deadline=None, derandomize=True, max_examples=60)
 settings.load_profile("tests")

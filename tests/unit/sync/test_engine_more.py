@@ -286,10 +286,6 @@ def test_a_run_whose_discovery_failed_is_red(stage: Stage) -> None:
 
 
 def _service(stage: Stage, source: Any) -> tuple[SyncService, Run]:
-    class Service(SyncService):
-        def _source(self, request: Any) -> Any:
-            return nullcontext(source)
-
     action = {
         "name": "a",
         "account": "dynamics_default",
@@ -300,8 +296,9 @@ def _service(stage: Stage, source: Any) -> tuple[SyncService, Run]:
     settings = {"action": action, "request": request | {"event_ids": [], "form_ids": [], "prospect_ids": []}}
     run = Run(uuid4(), "a", "dynamics_default", "bulk", False, settings, "hash", ORGANIZATION)
     stage.ledger.open_run(run)
-    service = Service(audit=SimpleNamespace(dispose=lambda: None), connection_of=lambda _: None, include=Path())  # type: ignore[arg-type,return-value]
+    service = SyncService(audit=SimpleNamespace(dispose=lambda: None), connection_of=lambda _: None, include=Path())  # type: ignore[arg-type,return-value]
     service.__dict__["ledger"] = stage.ledger
+    service.__dict__["_connector"] = SimpleNamespace(source=lambda _: nullcontext(source))
     return service, run
 
 
