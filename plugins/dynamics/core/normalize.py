@@ -18,6 +18,8 @@ _UNWRITABLE = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff]")
 _SURROGATES = re.compile(r"[\ud800-\udfff]")
 _SUSPECT = re.compile("[\x00-\x08\x0b-\x1f\x7f-\x9f\ufffe\uffff\ud800-\udfff]")
 _E164 = re.compile(r"\+[1-9][0-9]{3,14}", re.ASCII)
+_WRITTEN_OUT = re.compile(r"\+[1-9][0-9]*(?:[ .\-/][0-9]+)*", re.ASCII)
+_WITHOUT_GAPS = str.maketrans("", "", "+ .-/")
 # Cannot stand in a cleaned name, so ("Anna Maria", "Lee") and ("Anna", "Maria Lee") stay two people.
 _NAME_SEPARATOR = "\x1f"
 
@@ -126,6 +128,9 @@ def phone(value: str, region: str | None = None) -> str:
     text = collapse(value)
     if is_e164(text):
         return text
+    number = _written_out(text)
+    if number is not None and phonenumbers.is_valid_number(number):
+        return phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     try:
         number = phonenumbers.parse(text, region)
     except phonenumbers.NumberParseException:
@@ -134,6 +139,20 @@ def phone(value: str, region: str | None = None) -> str:
         return text
     canonical = phonenumbers.format_number(number, phonenumbers.PhoneNumberFormat.E164)
     return f"{canonical} x{number.extension}" if number.extension else canonical
+
+
+def _written_out(text: str) -> phonenumbers.PhoneNumber | None:
+    """A number with its country code, digits and gaps alone, read without the library's search for what else it might
+    be, which takes most of the time. None when it is anything more than that, a trunk zero included."""
+    if not _WRITTEN_OUT.fullmatch(text):
+        return None
+    digits = text.translate(_WITHOUT_GAPS)
+    for length in (1, 2, 3):  # no country code begins another one
+        if int(digits[:length]) in phonenumbers.COUNTRY_CODE_TO_REGION_CODE:
+            national = digits[length:]
+            plain = national and national[0] != "0"
+            return phonenumbers.PhoneNumber(int(digits[:length]), int(national)) if plain else None
+    return None
 
 
 def _ascii_domain(domain: str) -> str:

@@ -6,7 +6,7 @@ import unicodedata
 
 import phonenumbers
 import pytest
-from hypothesis import given
+from hypothesis import assume, given
 from hypothesis import strategies as st
 
 from dynamics.core.countries import country_code, country_name
@@ -193,6 +193,27 @@ def test_phone(value: str, region: str | None, number: str) -> None:
 def test_a_number_once_read_stays(text: str, region: str | None) -> None:
     once = phone(text, region)
     assert phone(once, region) == once
+
+
+REGIONS = sorted(phonenumbers.SUPPORTED_REGIONS)
+KINDS = sorted(phonenumbers.PhoneNumberType.values())
+
+
+@given(st.sampled_from(REGIONS), st.sampled_from(KINDS), st.data())
+@modest
+def test_a_number_written_out_is_what_the_library_reads(region: str, kind: int, data: st.DataObject) -> None:
+    """Examples of every country and kind, some digits changed, put before or taken away, with any gaps."""
+    example = phonenumbers.example_number_for_type(region, kind) or phonenumbers.example_number(region)
+    assume(example is not None)
+    digits = list(phonenumbers.national_significant_number(example))
+    for position in data.draw(st.lists(st.integers(0, len(digits) - 1), max_size=2)):
+        digits[position] = data.draw(st.sampled_from("0123456789"))
+    digits[:0] = data.draw(st.lists(st.sampled_from("0123456789"), max_size=2))
+    gap = data.draw(st.sampled_from(["", " ", ".", "-"]))
+    text = f"+{example.country_code} {gap.join(digits)}"
+    read = phonenumbers.parse(text, None)
+    whole = phonenumbers.format_number(read, phonenumbers.PhoneNumberFormat.E164)
+    assert phone(text) == (whole if phonenumbers.is_valid_number(read) else text)
 
 
 def test_countries() -> None:
