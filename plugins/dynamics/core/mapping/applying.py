@@ -63,10 +63,14 @@ class Mapped:
         """Index label -> target -> value. Blanks are absent, but for columns that a blank clears."""
         rows: list[dict[str, object]] = [{} for _ in range(len(self.values))]
         for target in self.values.columns:
-            clears = target in self.clear
-            for row, value in zip(rows, self.values[target].tolist(), strict=True):
-                if value is not None or clears:
+            cells = self.values[target].tolist()
+            if target in self.clear:
+                for row, value in zip(rows, cells, strict=True):
                     row[target] = value
+            elif cells.count(None) < len(cells):  # many columns are of nobody
+                for row, value in zip(rows, cells, strict=True):
+                    if value is not None:
+                        row[target] = value
         return dict(zip(self.values.index, rows, strict=True))
 
 

@@ -44,6 +44,8 @@ class Step:
 
     def over(self, cells: Sequence[object], regions: Sequence[str | None]) -> list[object]:
         """The column after this step; blanks and misfits pass, a result of nothing is a blank."""
+        if cells.count(None) == len(cells):
+            return list(cells)
         if self.on_text is not None and _TEXT_OR_BLANK.issuperset(map(type, cells)):
             function: Callable[[Any], str] = self.on_text
             texts = [None if cell is None else function(cell) for cell in cells]
