@@ -10,27 +10,24 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from uuid import UUID, uuid4
 
 from dynamics.assembly import SyncService, Vetted
-from dynamics.captello.source import CaptelloSource
 from dynamics.core.balance import Verdict
-from dynamics.core.capture import SourcedProspect
-from dynamics.core.fulfillment import Delivery, Listener, is_full, pause_s, scene_of_prospect
+from dynamics.core.fulfillment import Listener, is_full, pause_s
 from dynamics.core.ledger import Run
-from dynamics.core.matching import with_match_keys
 from dynamics.core.outcomes import FOR_REVIEW, WAITING
 from dynamics.core.policy import MatchBy
 from dynamics.draining import Drainer
-from dynamics.errors import AccountError, ContractError, StoppedError, TransientError
+from dynamics.errors import AccountError, StoppedError, TransientError
+from dynamics.fulfillment.asking import Asking, Unread
 from dynamics.fulfillment.listeners import Fingerprint, fingerprint, read_listener
 from dynamics.fulfillment.lookup import LookUp
 from dynamics.process import lease_seconds
 from dynamics.run_request import WEBHOOK, RunRequest
-from dynamics.store.faults import SUBJECT as AUDIT_DATABASE
 from dynamics.store.inbox import Errand, Inbox
 
 log = logging.getLogger("dynamics.fulfillment")
@@ -40,10 +37,10 @@ LOOK_S = 1.0  # for errands that were put off, and at files
 LEFT_OVERS_S = 60.0  # how often runs of workers that died are looked for
 TRANSIENT_WAIT_S = (2.0, 30.0)  # the first pause after a fault, and the longest
 ACCOUNT_WAIT_S = (15.0, 300.0)
+CONTRACT_WAIT_S = (60.0, 3600.0)
 UNKNOWN = "unknown_prospect"
 UNKNOWN_TRIES = 8  # over two hours
 UNSETTLED = -1  # the revision of a member that its run has deferred
-ACTION_REQUESTED = "action.requested"  # somebody wants it again, whatever has been done
 
 
 @dataclass
@@ -79,7 +76,6 @@ class Clerk:
         self.blocked: AccountError | TransientError | None = None
         self.turned_bad = False  # this worker has served it before
         self._has_served = False
-        self._bad_sources: dict[str, AccountError | TransientError] = {}
         self._listener: Listener | None = None
         self._service, self._inbox = service.of_a_thread(), inbox
         self._request, self._worker = request, worker
@@ -91,14 +87,14 @@ class Clerk:
         self._files: Fingerprint = ()
         self._drainer: Drainer | None = None
         self._stack = ExitStack()
-        self._look_up = LookUp(self._service.captello)
+        self._asking = Asking(self.action, LookUp(self._service.captello), self._service.ledger.keep_prospects)
         self._retry_at = self._left_overs_at = float("-inf")
         self._pause_s = 0.0
 
     @property
     def trouble(self) -> AccountError | TransientError | None:
         """Why the action is not served at the moment, or some of its deliveries are not."""
-        return self.blocked or next(iter(self._bad_sources.values()), None)
+        return self.blocked or self._asking.trouble
 
     def work(self, ending: threading.Event) -> None:
         """Serve until the worker ends or is stopped, then close what is open. Raises only what nobody expects."""
@@ -187,8 +183,25 @@ class Clerk:
             self._inbox.put_off(self.action, [errand], after_s, code)
         self._in_hand, self._later, self._enlisted = [], {}, False
 
+    def _ask(self) -> dict[str, dict[str, bool]]:
+        """Whom the errands in hand ask for, as `Asked.wanted`. Those that cannot be read are put off."""
+        asked = self._asking.read(self._in_hand, self._listener)
+        for unread in asked.unread:
+            self._put_off(unread)
+        self._later = dict.fromkeys(asked.unknown, UNKNOWN)
+        return asked.wanted
+
+    def _put_off(self, unread: Unread) -> None:
+        errand, fault = unread.errand, unread.fault
+        code, waits = ("contract", CONTRACT_WAIT_S) if unread.by_contract else ("source", _waits_s(fault))
+        after_s = pause_s(errand.tries(code), *waits)
+        about = errand.delivery.delivery_id
+        log.error("%s: webhook %s: %s; again in %.0f s", self.action, about, fault, after_s)
+        self._inbox.put_off(self.action, [errand], after_s, code)
+        self._in_hand = [other for other in self._in_hand if other is not errand]
+
     def _enlist(self) -> None:
-        wanted = self._wanted()
+        wanted = self._ask()
         revisions = {
             (source, prospect_id): revision
             for source, ids in wanted.items()
@@ -216,77 +229,6 @@ class Clerk:
         missing = sum((source, prospect_id) not in stored for source, ids in wanted.items() for prospect_id in ids)
         if missing:
             log.warning("%s: %d delivered prospects are not stored any more", self.action, missing)
-
-    # ------------------------------------------------------------ whom errands are about
-
-    def _wanted(self) -> dict[str, dict[str, bool]]:
-        """Source -> prospect id -> whether it is to be synced even if this revision has been."""
-        wanted: dict[str, dict[str, bool]] = {}
-        self._later = {}
-        found = self._looked_up()
-        for errand in self._in_hand:
-            delivery = errand.delivery
-            ids = wanted.setdefault(delivery.prospect_source, {})
-            for prospect_id in delivery.prospect_ids:
-                known = found.get((delivery.source, prospect_id))
-                if known is None and not delivery.whole:
-                    self._later[errand] = UNKNOWN  # the source may be behind its own webhook
-                if delivery.whole or (known is not None and self._is_asked(delivery, known)):
-                    ids[prospect_id] = ids.get(prospect_id, False) or delivery.type == ACTION_REQUESTED
-        return wanted
-
-    def _is_asked(self, delivery: Delivery, prospect: SourcedProspect) -> bool:
-        """What could not be told by the delivery is told by the prospect."""
-        if delivery.action == self.action or delivery.scene is not None:
-            return True
-        return self._listener is None or self._listener.answers(scene_of_prospect(prospect.payload))
-
-    def _looked_up(self) -> dict[tuple[str, str], SourcedProspect]:
-        """(connection, prospect id) -> the prospect as its source has it now, stored too. Of deliveries that did not
-        bring it. An errand whose prospect cannot be read is put off, and left to the others' peace."""
-        found: dict[tuple[str, str], SourcedProspect] = {}
-        asked = [errand for errand in self._in_hand if not errand.delivery.whole]
-        for source in dict.fromkeys(errand.delivery.source for errand in asked):
-            found |= self._read(source, [errand for errand in asked if errand.delivery.source == source])
-        return found
-
-    def _read(self, source: str, errands: Sequence[Errand]) -> dict[tuple[str, str], SourcedProspect]:
-        """What `_find` finds. A source that cannot be asked holds up its own errands only."""
-        try:
-            found = self._find(source, errands)
-        except ContractError as fault:
-            if len(errands) == 1:
-                self._put_off(errands[0], fault, "contract", (60.0, 3600.0))
-                return {}
-            each = [self._read(source, [errand]) for errand in errands]
-            return {key: prospect for part in each for key, prospect in part.items()}
-        except (AccountError, TransientError) as fault:
-            if isinstance(fault, StoppedError) or fault.subject == AUDIT_DATABASE:
-                raise
-            waits = ACCOUNT_WAIT_S if isinstance(fault, AccountError) else TRANSIENT_WAIT_S
-            for errand in errands:
-                self._put_off(errand, fault, "source", waits)
-            self._bad_sources[source] = fault
-            return {}
-        self._bad_sources.pop(source, None)
-        return found
-
-    def _find(self, source: str, errands: Sequence[Errand]) -> dict[tuple[str, str], SourcedProspect]:
-        ids = {prospect_id: None for errand in errands for prospect_id in errand.delivery.prospect_ids}
-        prospects = self._look_up.find(source, list(ids))
-        self._service.ledger.keep_prospects(
-            CaptelloSource.name, with_match_keys(list(prospects.values())) if prospects else []
-        )
-        return {(source, prospect_id): prospect for prospect_id, prospect in prospects.items()}
-
-    def _put_off(
-        self, errand: Errand, fault: AccountError | TransientError, code: str, waits: tuple[float, float]
-    ) -> None:
-        after_s = pause_s(errand.tries(code), *waits)
-        about = errand.delivery.delivery_id
-        log.error("%s: webhook %s: %s; again in %.0f s", self.action, about, fault, after_s)
-        self._inbox.put_off(self.action, [errand], after_s, code)
-        self._in_hand = [other for other in self._in_hand if other is not errand]
 
     # ------------------------------------------------------------ runs
 
@@ -371,7 +313,7 @@ class Clerk:
         if isinstance(fault, AccountError):
             self.turned_bad = self._has_served and not isinstance(self.blocked, AccountError)
             self._cool_down()
-        first_s, longest_s = ACCOUNT_WAIT_S if isinstance(fault, AccountError) else TRANSIENT_WAIT_S
+        first_s, longest_s = _waits_s(fault)
         self._pause_s = min(max(first_s, 2 * self._pause_s), longest_s)
         self._retry_at = time.monotonic() + self._pause_s
         self.blocked = fault
@@ -389,13 +331,17 @@ class Clerk:
             log.error("%s: %s; the next worker closes what is open", self.action, fault)
         finally:
             self._cool_down()
-            self._look_up.close()
+            self._asking.close()
             self._service.forget()
 
 
 def request_of(action: str, dag_id: str | None, dag_run_id: str | None) -> RunRequest:
     """What every run of a worker asks for."""
     return RunRequest(action, "fulfillment", {}, source=WEBHOOK, dag_id=dag_id, dag_run_id=dag_run_id)
+
+
+def _waits_s(fault: AccountError | TransientError) -> tuple[float, float]:
+    return ACCOUNT_WAIT_S if isinstance(fault, AccountError) else TRANSIENT_WAIT_S
 
 
 def _is_alike(run: Run, vetted: Vetted) -> bool:
