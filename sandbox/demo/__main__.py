@@ -164,7 +164,7 @@ def _stay(news: News, booth: Booth, include: Path, stopped: threading.Event) -> 
 def _say_where(airflow: Airflow, state: Path) -> None:
     console.print(f"\nAirflow     {airflow.url}   user [bold]{USER}[/], password [bold]{airflow.password}[/]")
     console.print("webhook     make demo-capture, in another terminal: a capture, and how long it takes")
-    console.print(f"in a shell  . {state / 'env'} && dynamics-sync log --outcome rejected")
+    console.print(f"in a shell  . {state / 'env'} && dynamics-sync log")
     console.print("\nSomebody comes to the booth every 20 seconds. Stays up until Ctrl-C; what is synced is told here.")
 
 

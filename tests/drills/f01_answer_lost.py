@@ -12,6 +12,7 @@ from typing import Any
 from uuid import UUID
 
 from dynamics.core.identity import mint_record_id
+from dynamics.terminal import OK, REJECTED, STOPPED
 from tests.drills import oracles
 from tests.drills.drill import Drill, Verdict
 from tests.drills.people import prospects
@@ -47,9 +48,10 @@ def drill(world: World, seed: int, count: int = 1_000) -> Verdict:
     runs = 0
     for runs in range(1, 2 + FURTHER_RUNS):
         run = world.sync(file)
-        if run.returncode not in (0, 1):  # 1: the planted one is rejected
+        gave_up = run.returncode == STOPPED and "ServiceUnavailableError" in run.stderr  # by chance no chunk was spared
+        if run.returncode not in (OK, REJECTED) and not gave_up:  # the planted one is rejected
             wrong.append(f"run {runs} under faults: exit code {run.returncode}: {run.stderr[-300:]}")
-        if not _deferred(world):
+        if not gave_up and not _deferred(world):
             break
         world.crm.control("PUT", "faults", [])  # what is left is to be settled in peace
     fired = _fired(world)
