@@ -1,4 +1,7 @@
-"""People who come to the demo's booth while it is up: invented, each with an address of their own."""
+"""People who come to the demo's booth while it is up: invented, each with a name and an address of their own.
+
+The demo's actions match by e-mail address or name: of two with one name the second would not be a new lead.
+"""
 
 from __future__ import annotations
 
@@ -10,34 +13,20 @@ from typing import Any
 import requests
 
 FIRST = ("Amara", "Björn", "Chiara", "Dmitri", "Elif", "Fatou", "Grzegorz", "Hana", "Ines", "João", "Kofi", "Léa")
-LAST = (
-    "Abara",
-    "Berg",
-    "Conti",
-    "Demir",
-    "Eriksen",
-    "Fofana",
-    "Garcia",
-    "Horvat",
-    "Ito",
-    "Jansen",
-    "Kowalski",
-    "Lopes",
-)
 WORK = ("Plant engineer", "Head of purchasing", "Maintenance lead", "Managing director", "Project manager")
 COMPANIES = ("Halden Pumps", "Marlow Seals", "Nordkap Valves", "Orsini Motion", "Pelican Filters")
+CONSONANTS, VOWELS, SYLLABLES = "bdfghjklmnprstvz", "aeiou", 4
 ALPHABET = "abcdefghijkmnpqrstuvwxyz23456789"
 
 
 def visitor() -> dict[str, Any]:
     """One more person, as Captello takes a new prospect: no id, no dates."""
-    first, last, company = secrets.choice(FIRST), secrets.choice(LAST), secrets.choice(COMPANIES)
+    company, surname = secrets.choice(COMPANIES), _surname()
     domain = company.lower().replace(" ", "-") + ".example"
-    token = _token(5)
     return {
-        "first_name": first,
-        "last_name": last,
-        "email": f"visitor.{token}@{domain}",
+        "first_name": secrets.choice(FIRST),
+        "last_name": surname.capitalize(),
+        "email": f"visitor.{surname}@{domain}",
         "job_title": secrets.choice(WORK),
         "company": {"name": company, "domain": domain},
         "lead_source": "Trade show",
@@ -80,6 +69,11 @@ def capture(form_id: str = "frm_89", event_id: str = "evt_13") -> dict[str, Any]
     }
     dated = {"id": prospect_id, "revision": 1, "status": "active", "created_at": now, "updated_at": now}
     return {**visitor(), **dated, "submissions": [submission]}
+
+
+def _surname() -> str:
+    """One of 41 million."""
+    return "".join(secrets.choice(CONSONANTS) + secrets.choice(VOWELS) for _ in range(SYLLABLES))
 
 
 def _token(length: int) -> str:
