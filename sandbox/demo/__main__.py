@@ -15,6 +15,7 @@ import signal
 import sys
 import threading
 import time
+from collections import Counter
 from pathlib import Path
 from typing import Any
 
@@ -122,16 +123,16 @@ def _automation(airflow: Airflow, news: News, booth: Booth) -> bool:
     airflow.unpause(AUTOMATION)
     airflow.unpause(FULFILLMENT)  # its worker warms up meanwhile
     deadline = time.monotonic() + AUTOMATION_S
-    created = 0
-    while created < VISITORS:
+    settled = Counter[str]()
+    while settled.total() < VISITORS:
         if time.monotonic() > deadline:
-            console.print(f"  [red]{created} of them are in Dynamics after {AUTOMATION_S:.0f} s[/]")
+            console.print(f"  [red]{settled.total()} of them are settled after {AUTOMATION_S:.0f} s[/]")
             return False
         time.sleep(NEWS_EVERY_S)
         for told in news.read():
-            created += told.count if (told.trigger, told.outcome) == ("automation", "created") else 0
-    console.print(f"  {created} leads created")
-    return True
+            settled[told.outcome] += told.count if told.trigger == "automation" else 0
+    console.print("  " + ", ".join(f"{count} {outcome}" for outcome, count in settled.items() if count))
+    return settled["created"] >= VISITORS
 
 
 def _fulfillment(airflow: Airflow, ready: dict[str, Any]) -> bool:
